@@ -1,0 +1,132 @@
+"""The order document: what a family asks for, as it is written in ORDER.yaml.
+
+Only shape and values are checked here; files, faces, voices and consent are checked at intake,
+where every problem is gathered before anything is stored.
+"""
+
+import re
+from datetime import date
+from pathlib import PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from memorial_tasks.domain.words import Emotion, Language, Purpose, Relation
+
+ORDER_ID = r"[a-z0-9-]{3,64}"
+
+
+def valid_order_id(value: str) -> bool:
+    """True for an id that is safe as a path part, a run id and a bucket prefix."""
+    return re.fullmatch(ORDER_ID, value) is not None
+
+
+def _inside_the_order(value: str) -> str:
+    path = PurePosixPath(value)
+    if not value or path.is_absolute() or ".." in path.parts or "\\" in value or "\0" in value:
+        raise ValueError("must be a path inside the order's folder, without '..'")
+    return value
+
+
+RelativePath = Annotated[str, AfterValidator(_inside_the_order)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+class Record(BaseModel):
+    """Base of every record: unknown keys are an error, instances never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LifetimeArrangement(Record):
+    """What the person decided while alive. `forbids` beats everybody."""
+
+    kind: Literal["none", "permits", "forbids", "names_person"] = "none"
+    purposes: tuple[Purpose, ...] = ()
+    person: str | None = None
+    evidence: tuple[RelativePath, ...] = ()
+
+
+class Subject(Record):
+    """The person who died."""
+
+    name: Text
+    born: date
+    died: date
+    domicile: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")] = "CN"
+    public_figure: bool = False
+    lifetime_arrangement: LifetimeArrangement = LifetimeArrangement()
+
+    @model_validator(mode="after")
+    def _in_order_of_time(self) -> "Subject":
+        if self.died < self.born:
+            raise ValueError("died lies before born")
+        return self
+
+
+class Grantor(Record):
+    """A person who gives consent."""
+
+    name: Text
+    relation: Relation
+    evidence: tuple[RelativePath, ...] = Field(min_length=1)
+    adult: bool = True
+    contact: str | None = None
+
+
+class CoKin(Record):
+    """Another close relative and where they stand."""
+
+    name: Text
+    relation: Relation
+    position: Literal["agreed", "notified", "unreachable", "objected"] = "notified"
+    evidence: tuple[RelativePath, ...] = ()
+
+
+class ScriptLine(Record):
+    """One line to be spoken."""
+
+    text: Text
+    emotion: Emotion | None = None  # None: proposed from the text
+    intensity: float = Field(default=0.6, ge=0, le=1)
+    pause: float = Field(default=0.45, ge=0, le=10)  # seconds of silence after the line
+    pace: float = Field(default=1.0, ge=0.6, le=1.6)  # 1.0 is the person's own tempo
+    gaze: Literal["camera", "away", "down"] = "camera"
+
+
+class Materials(Record):
+    """Where the material lies, relative to the order file. A folder or one file each."""
+
+    photos: RelativePath | None = None
+    voice: RelativePath | None = None
+    video: RelativePath | None = None
+    background: RelativePath | None = None
+    music: RelativePath | None = None
+
+
+class Deliver(Record):
+    """The renditions asked for."""
+
+    size: Literal["720p", "1080p", "2160p"] = "1080p"
+    fps: Literal[25, 30] = 25
+    subtitles: tuple[Language, ...] = ()
+    formats: tuple[Literal["mp4", "page", "vr180"], ...] = ("mp4",)
+
+
+class Order(Record):
+    """One order of one family about one subject."""
+
+    order: Annotated[str, StringConstraints(pattern=f"^{ORDER_ID}$")]
+    subject: Subject
+    grantors: tuple[Grantor, ...] = Field(min_length=1)
+    co_kin: tuple[CoKin, ...] = ()
+    purpose: Purpose
+    jurisdictions: tuple[str, ...] = Field(default=("CN",), min_length=1)
+    language: Language
+    script: tuple[ScriptLine, ...] | RelativePath
+    translation: dict[Language, tuple[Text, ...]] = Field(default_factory=dict)  # subtitle lines, one a script line
+    lexicon: dict[str, str] = Field(default_factory=dict)  # names the family pronounced for us
+    materials: Materials
+    deliver: Deliver = Deliver()
+    promised: date | None = None
+    priority: int = Field(default=0, ge=0, le=9)

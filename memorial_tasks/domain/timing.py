@@ -1,0 +1,69 @@
+"""When what is said: the link between the voice and the face."""
+
+from memorial_tasks.domain.order import Record
+from memorial_tasks.domain.words import Emotion, Language
+
+
+class PhoneTime(Record):
+    """One phone. ARPAbet without stress for English (``AA``, ``HH``), pinyin initials and finals
+    without tone for Mandarin (``zh``, ``iang``), ``SIL`` for silence. Times in seconds of the speech track."""
+
+    phone: str
+    start: float
+    end: float
+    stress: float = 0.0  # 0 unstressed .. 1 primary stress or full tone
+
+
+class WordTime(Record):
+    """One word, or one Chinese character group, as it is written in the script."""
+
+    text: str
+    start: float
+    end: float
+
+
+class LineTime(Record):
+    """One script line in the speech track."""
+
+    index: int
+    text: str
+    language: Language
+    emotion: Emotion
+    intensity: float
+    start: float
+    end: float
+    source: str = "synthesized"  # or "recorded": the person's own recording
+
+
+class SpeechTiming(Record):
+    """Timing of a whole speech track, in order of time, without overlaps."""
+
+    sample_rate: int
+    duration: float
+    lines: tuple[LineTime, ...]
+    words: tuple[WordTime, ...]
+    phones: tuple[PhoneTime, ...]
+
+
+class DirectedLine(Record):
+    """One line of the direction plan: what to say and how. A person may edit it before speaking."""
+
+    index: int
+    text: str
+    language: Language
+    emotion: Emotion
+    intensity: float
+    pace: float
+    pause: float  # seconds of silence after the line
+    gaze: str
+    pitch_shift: float = 0.0  # semitones added to the person's mean
+    pitch_range: float = 1.0  # factor on the person's own range
+    energy: float = 1.0  # factor on loudness
+    reasons: tuple[str, ...] = ()  # why this emotion was proposed
+
+
+class DirectionPlan(Record):
+    """The plan for a whole script."""
+
+    language: Language
+    lines: tuple[DirectedLine, ...]
