@@ -67,3 +67,8 @@ class DirectionPlan(Record):
 
     language: Language
     lines: tuple[DirectedLine, ...]
+
+
+# The film around the speech track: a second of `SpeechTiming` is shown LEAD_IN seconds later in the film.
+LEAD_IN = 0.8
+TAIL = 1.5
