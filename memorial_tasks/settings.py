@@ -1,0 +1,90 @@
+"""Where things lie and what the studio decided, from ``MEMORIAL_*`` variables or a ``.env`` file.
+
+Only the control plane and the command read settings; steps get everything through their job.
+"""
+
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def _default_home() -> Path:
+    """Beside the checkout while developing, in the user's home when installed as a package."""
+    return REPOSITORY / ".memorial" if (REPOSITORY / "pyproject.toml").is_file() else Path.home() / ".memorial"
+
+
+class Settings(BaseSettings):
+    """All settings; every field can be set as ``MEMORIAL_<FIELD>``."""
+
+    model_config = SettingsConfigDict(env_prefix="MEMORIAL_", env_file=".env", extra="ignore", frozen=True)
+
+    home: Path = Field(default_factory=_default_home, description="everything the studio keeps on this machine")
+    database_url: str | None = Field(default=None, description="a PostgreSQL of your own; empty: the embedded one")
+    store: str = Field(default="", description="vault objects: empty for a local folder, or s3://bucket/prefix")
+    s3_endpoint: str | None = Field(default=None, description="for an S3-compatible store")
+    kms_key_id: str | None = Field(default=None, description="AWS KMS key that wraps data keys; empty: local keyring")
+    assets: Path | None = Field(default=None, description="face model files and fonts")
+    deliveries: Path | None = Field(default=None, description="where delivered films are put")
+    operator: str = Field(default="operator", description="who acts when the command is used")
+    profile: str = Field(default="development", pattern="^(development|production)$")
+    producer_code: str = Field(default="0" * 27, description="27-character provider code of the AIGC label")
+    evidence_approvals: int | None = Field(default=None, ge=1, le=2, description="persons who must check the papers")
+    permit_minutes: int = Field(default=240, ge=1, le=24 * 60, description="how long a permit lives")
+    train: str = Field(default="cpu", pattern="^(tiny|cpu|production)$", description="training configuration")
+    api_port: int = Field(default=8080, ge=1, le=65535, description="port of Airflow's pages")
+    parallelism: int = Field(default=4, ge=1, le=64, description="tasks Airflow runs at once on this machine")
+    base_url: str | None = Field(default=None, description="address under which people reach Airflow's pages")
+
+    @cached_property
+    def root(self) -> Path:
+        """`home`, absolute."""
+        return self.home.expanduser().resolve()
+
+    @property
+    def database_dir(self) -> Path:
+        """Data folder of the embedded PostgreSQL."""
+        return self.root / "postgres"
+
+    @property
+    def keyring(self) -> Path:
+        """Wrapping key, wrapped data keys and signing keys. Back it up apart from everything else."""
+        return self.root / "keyring"
+
+    @property
+    def audit_dir(self) -> Path:
+        """Checkpoints and anchors kept outside the database."""
+        return self.root / "audit"
+
+    @property
+    def vault_dir(self) -> Path:
+        """Encrypted objects of the local store."""
+        return self.root / "vault"
+
+    @property
+    def assets_dir(self) -> Path:
+        """Model files and fonts fetched at set-up."""
+        return self.assets or self.root / "assets"
+
+    @property
+    def deliveries_dir(self) -> Path:
+        """Delivered films."""
+        return self.deliveries or self.root / "deliveries"
+
+    @property
+    def reports_dir(self) -> Path:
+        """Quality and audit reports exported for people."""
+        return self.root / "reports"
+
+    @property
+    def airflow_home(self) -> Path:
+        """Airflow's own folder: configuration, logs, generated passwords."""
+        return self.root / "airflow"
+
+    @property
+    def store_url(self) -> str:
+        """The vault's location as the steps are told it."""
+        return self.store or f"file://{self.vault_dir}"
