@@ -83,6 +83,31 @@ class CoKin(Record):
     evidence: tuple[RelativePath, ...] = ()
 
 
+class ThirdParty(Record):
+    """A living person who can be recognised in the material. `evidence` is their consent, or their guardian's."""
+
+    name: Text
+    minor: bool = False
+    evidence: tuple[RelativePath, ...] = ()
+
+
+class ConsentTerms(Record):
+    """What the grantor signed beyond the order itself: the items ticked one by one, for how long, for whom."""
+
+    face: bool = True
+    voice: bool = True
+    music: bool = True
+    months: int = Field(default=12, ge=1, le=120)  # always finite
+    audience: Text | None = None  # None: what the purpose means
+    channels: tuple[Text, ...] = ()
+    territory: tuple[Text, ...] = ()
+    recipients: tuple[Text, ...] = ()
+    practitioner: Text | None = None  # therapy: licence number of the practitioner
+    stop: Text | None = None  # therapy: how the viewer stops
+    registration: Text | None = None  # right holder's registration, e.g. New York Secretary of State
+    third_parties: tuple[ThirdParty, ...] = ()
+
+
 class ScriptLine(Record):
     """One line to be spoken."""
 
@@ -122,6 +147,7 @@ class Order(Record):
     co_kin: tuple[CoKin, ...] = ()
     purpose: Purpose
     jurisdictions: tuple[str, ...] = Field(default=("CN",), min_length=1)
+    consent: ConsentTerms = ConsentTerms()
     language: Language
     script: tuple[ScriptLine, ...] | RelativePath
     translation: dict[Language, tuple[Text, ...]] = Field(default_factory=dict)  # subtitle lines, one a script line
