@@ -1,0 +1,110 @@
+"""Connections and transactions. One act, one transaction, and its audit entry inside it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import psycopg2
+import psycopg2.extras
+from psycopg2 import errorcodes
+from psycopg2.extensions import connection as Connection
+
+from memorial_tasks.errors import Unavailable
+
+__all__ = ["APP", "AUDITOR", "OWNER", "SEQUENCER", "Connection", "connect", "execute", "one", "rows", "transaction"]
+
+APP = "memorial_app"  # reads and writes the registry, may only insert into the audit log
+SEQUENCER = "memorial_sequencer"  # orders audit entries and stores checkpoints
+AUDITOR = "memorial_auditor"  # reads everything, writes nothing
+OWNER = "memorial_owner"  # owns the tables; migrations only
+
+Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any] | None
+Row: TypeAlias = dict[str, Any]
+
+
+def connect(url: str, *, role: str | None = APP, application: str = "memorial") -> Connection:
+    """Opens a connection that acts as `role` (None: as whoever the URL logs in), with dict rows and UTC.
+
+    Raises:
+        Unavailable: nobody answers, or the migrations that make the roles have not run yet.
+    """
+    options = "-c search_path=memorial -c timezone=UTC" + (f" -c role={role}" if role else "")
+    try:
+        return psycopg2.connect(
+            url,
+            options=options,
+            application_name=application,
+            connect_timeout=10,
+            cursor_factory=psycopg2.extras.RealDictCursor,
+        )
+    except psycopg2.OperationalError as error:
+        if role and f'"{role}"' in str(error):
+            raise Unavailable(
+                f"the database has no role {role} that this login may take",
+                where="database",
+                remedy="run `memorial init`, or grant the role to the login",
+            ) from error
+        raise Unavailable(
+            "the database does not answer",
+            where="database",
+            remedy="run `memorial doctor`; check MEMORIAL_DATABASE_URL",
+        ) from error
+
+
+@contextmanager
+def transaction(url: str, *, role: str | None = APP, application: str = "memorial") -> Iterator[Connection]:
+    """A connection with one transaction: committed when the block ends, rolled back when it raises. Nothing is
+    retried: whoever knows the act knows whether it may be done twice."""
+    connection = connect(url, role=role, application=application)
+    try:
+        yield connection
+        connection.commit()
+    except psycopg2.OperationalError as error:
+        _roll_back(connection)
+        raise Unavailable(
+            f"the database stopped answering ({error.pgcode or 'connection lost'})",
+            where="database",
+            remedy="try again; run `memorial doctor` when it stays",
+        ) from error
+    except BaseException:
+        _roll_back(connection)
+        raise
+    finally:
+        connection.close()
+
+
+def rows(connection: Connection, statement: str, parameters: Parameters = None) -> list[Row]:
+    """All rows of a query."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return [_plain(row) for row in cursor.fetchall()]
+
+
+def one(connection: Connection, statement: str, parameters: Parameters = None) -> Row | None:
+    """The first row of a query, or None."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        row = cursor.fetchone()
+        return None if row is None else _plain(row)
+
+
+def execute(connection: Connection, statement: str, parameters: Parameters = None) -> int:
+    """Runs a statement and returns how many rows it touched."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return int(cursor.rowcount)
+
+
+def unique_violation(error: psycopg2.Error) -> bool:
+    """True when `error` says that such a row exists already."""
+    return bool(error.pgcode == errorcodes.UNIQUE_VIOLATION)
+
+
+def _roll_back(connection: Connection) -> None:
+    if not connection.closed:
+        connection.rollback()
+
+
+def _plain(row: Mapping[str, Any]) -> Row:
+    """psycopg2 hands out bytea as a view on its own buffer; callers want bytes."""
+    return {name: bytes(value) if isinstance(value, memoryview) else value for name, value in row.items()}
