@@ -77,6 +77,7 @@ class MaterialKind(StrEnum):
     MUSIC = "music"
     EVIDENCE = "evidence"
     TRANSCRIPT = "transcript"
+    DOCUMENT = "document"  # made at intake: the script, the lexicon, the subtitles
 
 
 class Severity(StrEnum):

@@ -1,0 +1,112 @@
+"""Airflow's REST interface, as much of it as a studio needs. The same calls a person's clicks make."""
+
+import time
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from memorial_tasks.errors import MemorialError, Unavailable
+
+REMEDY = "start the studio with 'memorial studio start' and look at 'memorial doctor'"
+
+
+class AirflowClient:
+    """A session of one account. `Unavailable` when nobody answers; `MemorialError` when the answer is no."""
+
+    def __init__(self, address: str, username: str, password: str) -> None:
+        self.address = address.rstrip("/")
+        self._login = {"username": username, "password": password}
+        self._http = httpx.Client(base_url=self.address, timeout=30, trust_env=False)
+        self._token = ""
+
+    def __enter__(self) -> "AirflowClient":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+        self._http.close()
+
+    def _call(self, method: str, path: str, **options: Any) -> Any:
+        try:
+            if not self._token:
+                answer = self._http.post("/auth/token", json=self._login)
+                if answer.status_code >= 400:
+                    raise MemorialError("Airflow refused the login", where=self.address, remedy=REMEDY)
+                self._token = answer.json()["access_token"]
+            answer = self._http.request(
+                method, f"/api/v2{path}", headers={"Authorization": f"Bearer {self._token}"}, **options
+            )
+        except httpx.HTTPError as error:
+            raise Unavailable("Airflow does not answer", where=self.address, remedy=REMEDY) from error
+        if answer.status_code >= 500:
+            raise Unavailable(f"Airflow answered {answer.status_code}", where=path, remedy="see the api-server's log")
+        if answer.status_code >= 400:
+            detail = answer.json().get("detail") if "json" in answer.headers.get("content-type", "") else ""
+            raise MemorialError(
+                f"Airflow answered {answer.status_code}", where=path, remedy=str(detail)[:200] or "see its log"
+            )
+        return answer.json() if answer.content else {}
+
+    def ready(self, dag: str, timeout: float, poll: float = 1.0) -> bool:
+        """Wait until scheduler, triggerer and DAG processor are alive and the DAG is known."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            try:
+                health = self._call("GET", "/monitor/health")
+                parts = ("scheduler", "triggerer", "dag_processor")
+                if all(health[part]["status"] == "healthy" for part in parts) and self.dag(dag):
+                    return True
+            except MemorialError:
+                pass
+            time.sleep(poll)
+        return False
+
+    def dag(self, dag: str) -> dict[str, Any]:
+        """The DAG's description."""
+        found: dict[str, Any] = self._call("GET", f"/dags/{dag}")
+        return found
+
+    def trigger(self, dag: str, run_id: str, conf: dict[str, Any], note: str = "") -> dict[str, Any]:
+        """Start a run under an id of our own, so that a second call cannot start a second run."""
+        body = {"dag_run_id": run_id, "conf": conf, "logical_date": None, "note": note or None}
+        run: dict[str, Any] = self._call("POST", f"/dags/{dag}/dagRuns", json=body)
+        return run
+
+    def run(self, dag: str, run_id: str) -> dict[str, Any]:
+        """The run's state."""
+        run: dict[str, Any] = self._call("GET", f"/dags/{dag}/dagRuns/{run_id}")
+        return run
+
+    def stop_run(self, dag: str, run_id: str, note: str) -> None:
+        """Mark a run failed, which ends its running tasks."""
+        body = {"state": "failed", "note": note}
+        self._call("PATCH", f"/dags/{dag}/dagRuns/{run_id}", json=body)
+
+    def clear_run(self, dag: str, run_id: str, only_failed: bool = True) -> None:
+        """Let the failed tasks of a run be tried again, on the same run."""
+        self._call("POST", f"/dags/{dag}/dagRuns/{run_id}/clear", json={"dry_run": False, "only_failed": only_failed})
+
+    def tasks(self, dag: str, run_id: str) -> list[dict[str, Any]]:
+        """All task instances of the run."""
+        found: list[dict[str, Any]] = self._call("GET", f"/dags/{dag}/dagRuns/{run_id}/taskInstances?limit=200")[
+            "task_instances"
+        ]
+        return found
+
+    def log(self, dag: str, run_id: str, task: str, attempt: int) -> str:
+        """The last log lines of one try."""
+        path = f"/dags/{dag}/dagRuns/{run_id}/taskInstances/{task}/logs/{attempt}"
+        content = self._call("GET", path, params={"full_content": "true"}).get("content", [])
+        return "\n".join(str(item.get("event", item)) if isinstance(item, dict) else str(item) for item in content)
+
+    def answer(self, dag: str, run_id: str, task: str, option: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Answer a human-in-the-loop task."""
+        path = f"/dags/{dag}/dagRuns/{run_id}/taskInstances/{task}/-1/hitlDetails"
+        body = {"chosen_options": [option], "params_input": params}
+        answer: dict[str, Any] = self._call("PATCH", path, json=body)
+        return answer
+
+    def question(self, dag: str, run_id: str, task: str) -> dict[str, Any]:
+        """What a human-in-the-loop task asks, and whether it was answered."""
+        found: dict[str, Any] = self._call("GET", f"/dags/{dag}/dagRuns/{run_id}/taskInstances/{task}/-1/hitlDetails")
+        return found

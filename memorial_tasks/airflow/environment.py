@@ -1,0 +1,110 @@
+"""Airflow's configuration for one studio on one machine, as environment variables.
+
+Written down once and handed to every component alike: components that disagree on a port or a secret fail in ways
+that take a night to find.
+"""
+
+import fcntl
+import json
+import os
+import secrets
+from pathlib import Path
+from urllib.parse import quote
+
+from memorial_tasks.settings import REPOSITORY, Settings
+from memorial_tasks.vault.cipher import write_private
+
+
+def _secrets(home: Path) -> dict[str, str]:
+    """Secrets all components share, made once and readable by this user only."""
+    path = home / "secrets.json"
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (home / ".lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if not path.is_file():
+            from cryptography.fernet import Fernet
+
+            made = {
+                "fernet": Fernet.generate_key().decode(),
+                "jwt": secrets.token_urlsafe(48),
+                "session": secrets.token_urlsafe(32),
+                "password": secrets.token_urlsafe(18),
+            }
+            write_private(path, json.dumps(made).encode())
+    found: dict[str, str] = json.loads(path.read_text())
+    return found
+
+
+def operator_password(settings: Settings) -> str:
+    """Password of the operator account of the local studio."""
+    return _secrets(settings.airflow_home)["password"]
+
+
+def metadata_url(database_url: str) -> str:
+    """SQLAlchemy address of Airflow's own database, beside ours on the same server."""
+    from psycopg2.extensions import parse_dsn
+
+    parts = parse_dsn(database_url)
+    user = quote(parts.get("user", "postgres"), safe="")
+    login = f"{user}:{quote(parts['password'], safe='')}" if parts.get("password") else f"{user}:"
+    host = parts.get("host", "")
+    if host.startswith("/"):
+        return f"postgresql+psycopg2://{login}@/airflow?host={quote(host, safe='/')}"
+    return f"postgresql+psycopg2://{login}@{host or 'localhost'}:{parts.get('port', '5432')}/airflow"
+
+
+def airflow_environment(settings: Settings, database_url: str) -> dict[str, str]:
+    """The whole environment of every Airflow component of this studio."""
+    home, made = settings.airflow_home, _secrets(settings.airflow_home)
+    passwords = home / "passwords.json"
+    write_private(passwords, json.dumps({settings.operator: made["password"]}).encode())
+    address = f"http://127.0.0.1:{settings.api_port}"
+    configuration = {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "memorial_tasks" / "airflow" / "plugins"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": str(settings.parallelism),
+        "AIRFLOW__CORE__FERNET_KEY": made["fernet"],
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{settings.operator}:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": metadata_url(database_url),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_POOL_SIZE": "3",
+        "AIRFLOW__API__PORT": str(settings.api_port),
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(settings.api_port + 1),
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(settings.api_port + 2),
+        "AIRFLOW__API__BASE_URL": settings.base_url or address,
+        "AIRFLOW__API__SECRET_KEY": made["session"],
+        "AIRFLOW__API_AUTH__JWT_SECRET": made["jwt"],
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
+        "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
+        "AIRFLOW__DAG_PROCESSOR__DAG_VERSION_INFLATION_CHECK_LEVEL": "error",
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "2",
+        # A step killed with its worker is noticed within a minute instead of five.
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "5",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "45",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "10",
+        "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "30",
+        "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "True",
+        "AIRFLOW__TRIGGERER__CAPACITY": "50",
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        "MEMORIAL_HOME": str(settings.root),
+        "NO_PROXY": "127.0.0.1,localhost",
+        "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "GIT_PYTHON_REFRESH": "quiet",
+    }
+    if settings.database_url:
+        configuration["MEMORIAL_DATABASE_URL"] = settings.database_url
+    for name in ("store", "s3_endpoint", "kms_key_id", "assets", "deliveries", "profile", "train", "operator"):
+        value = getattr(settings, name)
+        if value:
+            configuration[f"MEMORIAL_{name.upper()}"] = str(value)
+    return {**os.environ, **configuration}

@@ -1,0 +1,95 @@
+"""What each step takes from where. Pure data and pure functions: the way through the house (DESIGN section 3)."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from memorial_tasks.domain.job import ArtifactRef
+from memorial_tasks.errors import MemorialError
+
+# Pseudo-sources beside the steps: the family's material, and the documents made of the order at intake.
+MATERIAL, DOCUMENT = "material", "document"
+
+
+@dataclass(frozen=True)
+class Take:
+    """All artifacts of `source` whose name matches `pattern`; `into` is put before their names."""
+
+    source: str
+    pattern: str
+    into: str = ""
+    required: bool = True
+
+
+INPUTS: Mapping[str, tuple[Take, ...]] = {
+    "ingest": (
+        *(Take(MATERIAL, f"{kind}/*", required=False) for kind in ("photo", "voice", "video", "background", "music")),
+        Take(DOCUMENT, "transcript/*", required=False),
+    ),
+    "quality_gate": (Take("ingest", "*"),),
+    "prepare_face": (
+        Take("ingest", "photos/*"),
+        Take("quality_gate", "report.json", "quality/"),
+        Take("quality_gate", "measurements.json", "quality/"),
+    ),
+    "prepare_voice": (Take("ingest", "voice/*"),),
+    "train_face": (Take("prepare_face", "face/*"),),
+    "train_voice": (Take("prepare_voice", "voice/*"), Take(DOCUMENT, "script.json"), Take(DOCUMENT, "lexicon.json")),
+    "direct": (Take(DOCUMENT, "script.json"),),
+    "speak": (
+        Take("direct", "plan.json"),
+        Take("train_voice", "voice/*"),
+        Take("prepare_voice", "voice/*"),
+        Take(DOCUMENT, "lexicon.json"),
+    ),
+    "animate": (
+        Take("direct", "plan.json"),
+        Take("speak", "*"),
+        Take("prepare_face", "face/*"),
+        Take("train_face", "face/*"),
+    ),
+    "compose": (
+        Take("animate", "portrait.mp4"),
+        Take("animate", "matte.png"),
+        Take("direct", "plan.json"),
+        Take("speak", "*"),
+        Take("ingest", "background.*", required=False),
+        Take("ingest", "music.wav", required=False),
+        Take(DOCUMENT, "subtitles.json"),
+    ),
+    "seal": (Take("compose", "film.mp4"), Take("compose", "subtitles/*", required=False)),
+    "output_gate": (
+        Take("seal", "film.mp4"),
+        Take("seal", "seal.json"),
+        Take("direct", "plan.json"),
+        Take("speak", "timing.json"),
+    ),
+}
+
+
+def sources(step: str) -> tuple[str, ...]:
+    """The steps whose results `step` reads, without the pseudo-sources, in a stable order."""
+    return tuple(dict.fromkeys(t.source for t in INPUTS[step] if t.source not in {MATERIAL, DOCUMENT}))
+
+
+def gather(step: str, available: Mapping[str, Iterable[ArtifactRef]]) -> tuple[ArtifactRef, ...]:
+    """The step's inputs out of what its sources made, sorted by name.
+
+    Raises `MemorialError` when a source made nothing that is needed: a step is never run on half its inputs.
+    """
+    chosen: dict[str, ArtifactRef] = {}
+    for take in INPUTS[step]:
+        matches = [artifact for artifact in available.get(take.source, ()) if fnmatchcase(artifact.name, take.pattern)]
+        if take.required and not matches:
+            raise MemorialError(
+                f"{take.source} has no result {take.pattern}", where=step, remedy=f"run {take.source} first"
+            )
+        for artifact in matches:
+            chosen[take.into + artifact.name] = artifact.model_copy(update={"name": take.into + artifact.name})
+    return tuple(chosen[name] for name in sorted(chosen))
+
+
+def seed_of(order: str, step: str) -> int:
+    """A seed that is the same for every run of this step of this order, and different for every other."""
+    return int.from_bytes(hashlib.sha256(f"{order}/{step}".encode()).digest()[:4], "big")

@@ -1,0 +1,244 @@
+"""Submitting an order: look at everything first, list every problem at once, then store it whole or not at all."""
+
+import hashlib
+import json
+import re
+import secrets
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from memorial_tasks.consent.record import record_from_order, script_digest
+from memorial_tasks.consent.registry import enter_record
+from memorial_tasks.consent.rules import submission_problems
+from memorial_tasks.database import registry
+from memorial_tasks.database.registry import MaterialRow, NewOrder
+from memorial_tasks.domain.order import Order
+from memorial_tasks.domain.words import MaterialKind
+from memorial_tasks.errors import InputRefused, MemorialError, Problem, Unavailable
+from memorial_tasks.production.order_file import OrderFile, read_order
+from memorial_tasks.production.studio import Studio, Who, now
+from memorial_tasks.quality.inventory import ENTRIES, list_material
+from memorial_tasks.quality.transcripts import read_transcripts
+from memorial_tasks.settings import REPOSITORY
+from memorial_tasks.vault.cipher import seal
+from memorial_tasks.vault.store import EncryptedStore
+
+Say = Callable[[str], None]
+INSPECTION_SECONDS = 1800
+MATERIAL_KINDS = frozenset(ENTRIES.values())
+SPOKEN: Mapping[str, MaterialKind] = {"voice": MaterialKind.VOICE, "video": MaterialKind.VIDEO}
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One file of the material, with the id it goes by from now on."""
+
+    kind: MaterialKind
+    path: Path
+    name: str  # the family's own name, relative to the order: sealed in the registry
+    artifact: str  # photo/photo-0001.jpg
+
+
+def inspect_material(order: Order, folder: Path, assets: Path) -> tuple[list[Problem], list[Problem]]:
+    """Have the material decoded and looked at in a process of its own; returns problems, and notes that refuse nothing.
+
+    Intake is the one place where material is opened before a permit exists: the family hands it over for exactly
+    this look, in a process without keys or credentials, and nothing of it is kept when the answer is no.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "memorial_tasks.quality.inspect",
+        "--order-folder",
+        str(folder),
+        "--assets",
+        str(assets),
+    ]
+    command.append("--notes")
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "2", "LANG": "C.UTF-8"}
+    try:
+        done = subprocess.run(
+            command,
+            input=order.model_dump_json().encode(),
+            capture_output=True,
+            timeout=INSPECTION_SECONDS,
+            env=environment,
+            check=False,
+        )
+        answer = json.loads(done.stdout)
+    except (subprocess.TimeoutExpired, ValueError):
+        raise Unavailable(
+            "the inspection of the material did not finish", where="intake", remedy="run 'memorial doctor', try again"
+        ) from None
+    return [Problem(**one) for one in answer["problems"]], [Problem(**one) for one in answer["notes"]]
+
+
+def collect(order: Order, folder: Path) -> Iterator[Piece]:
+    """Every material file of the order, in a stable order. Transcripts are read apart."""
+    files, _ = list_material(folder, order.materials)
+    counts: Counter[MaterialKind] = Counter()
+    for file in files:
+        counts[file.kind] += 1
+        suffix = Path(file.file).suffix.lower()
+        suffix = suffix if re.fullmatch(r"\.[a-z0-9]{1,8}", suffix) else ""
+        artifact = f"{file.kind}/{file.kind}-{counts[file.kind]:04d}{suffix}"
+        yield Piece(file.kind, folder / file.file, file.file, artifact)
+
+
+def documents(read: OrderFile, pieces: list[Piece]) -> dict[str, bytes]:
+    """What the steps read beside the material: script, lexicon, subtitles, transcripts. All personal, all encrypted."""
+    order = read.order
+    script = [line.model_dump(mode="json") for line in read.script]
+    own = [line.text for line in read.script]
+    subtitles = {str(language): list(lines) for language, lines in order.translation.items()}
+    subtitles.setdefault(str(order.language), own)
+    made: dict[str, Any] = {"script.json": script, "lexicon.json": order.lexicon, "subtitles.json": subtitles}
+    for field, kind in SPOKEN.items():
+        given = getattr(order.materials, field)
+        by_name = read_transcripts(read.folder / given)[0] if given else {}
+        texts = {
+            Path(piece.artifact).stem: by_name[piece.path.name]
+            for piece in pieces
+            if piece.kind is kind and piece.path.name in by_name
+        }
+        if texts:
+            made[f"transcript/{field}.json"] = texts
+    return {name: json.dumps(value, ensure_ascii=False, indent=1).encode() for name, value in made.items()}
+
+
+def check(studio: Studio, path: Path, say: Say) -> tuple[OrderFile, list[Problem]]:
+    """Everything that can be wrong with an order, found before anything is stored.
+
+    Returns the order and notes worth telling. Raises `InputRefused` with all problems.
+    """
+    read, readable, problems = read_order(path)
+    notes: list[Problem] = []
+    if readable is not None:
+        with studio.transaction() as connection:
+            if registry.order_exists(connection, readable.order):
+                problems.append(
+                    Problem("order.id_used", "this order id is already used", "choose another id", "order", path.name)
+                )
+        if read is not None:
+            problems += submission_problems(read.order, read.folder, now())
+        say("looking at the material")
+        found, notes = inspect_material(readable, path.parent.resolve(), studio.settings.assets_dir)
+        problems += found
+    if problems or read is None:
+        raise InputRefused(list(dict.fromkeys(problems)))
+    return read, notes
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def submit(studio: Studio, path: Path, who: Who, say: Say = lambda _: None) -> str:
+    """Check the order, store it encrypted, enter its consent record; returns the order id.
+
+    Nothing is stored when anything is wrong, and nothing half-stored remains when storing fails.
+    """
+    read, notes = check(studio, path, say)
+    for note in notes:
+        say(f"note: {note}")
+    order, subject = read.order, f"sub-{secrets.token_hex(8)}"
+    pieces = list(collect(order, read.folder))
+    studio.keyring.create(subject)
+    key = studio.keyring.unwrap(subject)
+    stored: list[str] = []
+    try:
+        with tempfile.TemporaryDirectory(prefix="memorial-intake-") as scratch:
+            vault = EncryptedStore(studio.store, key, Path(scratch))
+            rows = _store(vault, read, pieces, key, stored, Path(scratch), say)
+        evidence = {name: _digest(read.folder / name) for name in read.evidence}
+        digests = [row.sha256 for row in rows if row.kind in MATERIAL_KINDS]
+        record = record_from_order(
+            order, evidence, script_digest([line.text for line in read.script]), digests, subject_id=subject, now=now()
+        )
+        new = NewOrder(
+            order_id=order.order,
+            subject_id=subject,
+            purpose=order.purpose,
+            language=str(order.language),
+            jurisdictions=order.jurisdictions,
+            sealed_document=seal(read.source, key, f"order {order.order}"),
+            document_sha256=hashlib.sha256(read.source).hexdigest(),
+            script_sha256=record.script_sha256,
+            deliver=order.deliver.model_dump(mode="json"),
+            consent_id=record.consent_id,
+            priority=order.priority,
+            promised=order.promised,
+        )
+        with studio.transaction() as connection:
+            registry.create_order(connection, new)
+            for row in rows:
+                registry.add_material(connection, row)
+            enter_record(
+                connection, record, studio.keys, seal=lambda body: seal(body, key, f"consent {order.order}"), who=who.id
+            )
+            stored_order = studio.order(connection, order.order)
+            studio.audit(
+                connection,
+                "order.submitted",
+                who,
+                stored_order,
+                refs={f"material/{row.material_id}": row.sha256 for row in rows[:400]},
+                data={"materials": len(rows), "purpose": str(order.purpose), "language": str(order.language)},
+            )
+    except BaseException:
+        for uri in stored:
+            studio.store.delete(uri)
+        studio.keyring.destroy(subject)
+        raise
+    return order.order
+
+
+def _store(
+    vault: EncryptedStore,
+    read: OrderFile,
+    pieces: list[Piece],
+    key: bytes,
+    stored: list[str],
+    scratch: Path,
+    say: Say,
+) -> list[MaterialRow]:
+    """Encrypt material, papers and documents into the vault; `stored` collects what must go if anything fails."""
+    order, rows = read.order, []
+
+    def put(kind: MaterialKind, artifact: str, source: Path, name: str) -> None:
+        uri = f"vault://orders/{order.order}/originals/{artifact}"
+        stored.append(uri)
+        sha256, size = vault.put(uri, source)
+        sealed = seal(name.encode(), key, f"material {order.order} {artifact}")
+        rows.append(MaterialRow(order.order, artifact, kind, uri, sha256, size, "application/octet-stream", sealed))
+
+    for number, piece in enumerate(pieces, start=1):
+        put(piece.kind, piece.artifact, piece.path, piece.name)
+        if number % 20 == 0 or number == len(pieces):
+            say(f"stored {number} of {len(pieces)} files")
+    for number, name in enumerate(read.evidence, start=1):
+        put(MaterialKind.EVIDENCE, f"evidence/evidence-{number:04d}", read.folder / name, name)
+    for name, body in documents(read, pieces).items():
+        source = scratch / "document"
+        source.write_bytes(body)
+        put(MaterialKind.DOCUMENT, name, source, name)
+        source.unlink()
+    return rows
+
+
+def order_document(studio: Studio, order_id: str) -> bytes:
+    """The order as the family wrote it, for people who may read it; `MemorialError` once it was erased."""
+    from memorial_tasks.vault.cipher import unseal
+
+    with studio.transaction() as connection:
+        order = studio.order(connection, order_id)
+    if order.sealed_document is None:
+        raise MemorialError("the order was erased", where=order_id, remedy="only the audit trail remains")
+    return unseal(order.sealed_document, studio.keyring.unwrap(order.subject_id), f"order {order_id}")

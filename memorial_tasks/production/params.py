@@ -1,0 +1,40 @@
+"""The parameters of each step, from the order's own wishes and the studio's settings. No personal data, ever."""
+
+from typing import Any
+
+from memorial_tasks.database.registry import OrderRow
+from memorial_tasks.settings import Settings
+
+
+def content_id(order: OrderRow) -> str:
+    """The public id of the film: pseudonymous, stable for the order."""
+    return f"MS-{order.order_id}"
+
+
+def step_params(settings: Settings, order: OrderRow, step: str) -> dict[str, Any]:
+    """Parameters of `step` for this order."""
+    deliver = order.deliver
+    size, fps = deliver.get("size", "1080p"), deliver.get("fps", 25)
+    by_step: dict[str, dict[str, Any]] = {
+        "ingest": {"language": order.language},
+        "quality_gate": {"language": order.language},
+        "prepare_face": {},
+        "train_face": {"config": settings.train},
+        "prepare_voice": {"language": order.language},
+        "train_voice": {"config": settings.train, "language": order.language},
+        "direct": {"language": order.language},
+        "speak": {},
+        "animate": {"size": size, "fps": fps},
+        "compose": {"size": size, "fps": fps, "subtitles": list(deliver.get("subtitles", []))},
+        "seal": {
+            "content_id": content_id(order),
+            "producer_code": settings.producer_code,
+            "consent_ref": order.consent_id or "",
+            "purpose": str(order.purpose),
+            "size": size,
+            "fps": fps,
+            "created_at": order.created_at.isoformat(timespec="seconds"),
+        },
+        "output_gate": {"content_id": content_id(order), "language": order.language},
+    }
+    return by_step[step]

@@ -1,0 +1,276 @@
+"""Running one step of one order: permit, key, job, process, registry, audit. The heart of the control plane."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from memorial_tasks.consent.registry import release_allowed
+from memorial_tasks.database import registry
+from memorial_tasks.database.connection import Connection
+from memorial_tasks.database.registry import OrderRow, StepRunRow
+from memorial_tasks.domain.job import ArtifactRef, Job, Result
+from memorial_tasks.domain.permit import Permit
+from memorial_tasks.domain.words import MaterialKind, OrderState
+from memorial_tasks.errors import ConsentRefused, InputRefused, MemorialError, PermitRefused, QualityRefused
+from memorial_tasks.production.graph import DOCUMENT, INPUTS, MATERIAL, gather, seed_of, sources
+from memorial_tasks.production.params import step_params
+from memorial_tasks.production.permits import permit_for
+from memorial_tasks.production.studio import Studio, Who, now
+from memorial_tasks.steps.code import code_version, modalities, result_key
+from memorial_tasks.steps.process import StepSecrets
+from memorial_tasks.steps.runner import run_step_locally
+from memorial_tasks.vault.authority import signing_credential, watermark_key
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[float, str], None]
+RUNNABLE = {OrderState.SUBMITTED, OrderState.RUNNING, OrderState.IN_REVIEW}
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A step with everything that decides its result."""
+
+    step: str
+    params: dict[str, Any]
+    inputs: tuple[ArtifactRef, ...]
+    version: str
+    key: str
+    seed: int
+
+    def prefix(self, order: OrderRow) -> str:
+        """Where its outputs lie in the vault."""
+        return f"vault://orders/{order.order_id}/{self.step}/{self.key[:32]}"
+
+
+def _originals(connection: Connection, order: OrderRow) -> dict[str, list[ArtifactRef]]:
+    """Material and documents of the order under the names the steps know them by."""
+    found: dict[str, list[ArtifactRef]] = {MATERIAL: [], DOCUMENT: []}
+    for row in registry.list_materials(connection, order.order_id):
+        if row.kind is MaterialKind.EVIDENCE:
+            continue  # papers are for people; no step ever sees them
+        document = row.kind in {MaterialKind.TRANSCRIPT, MaterialKind.DOCUMENT}
+        found[DOCUMENT if document else MATERIAL].append(
+            ArtifactRef(name=row.material_id, uri=row.uri, sha256=row.sha256, size=row.size, media_type=row.media_type)
+        )
+    return found
+
+
+def plan(studio: Studio, connection: Connection, order: OrderRow, step: str) -> Planned:
+    """The step's inputs, parameters and result key as they are now.
+
+    Walks back through the results that lead here, so that a stale result of older code is never built upon.
+    Raises `MemorialError` naming the first step that has no result yet.
+    """
+    done: dict[str, list[ArtifactRef]] = _originals(connection, order)
+
+    def resolve(name: str) -> Planned:
+        for source in sources(name):
+            if source in done:
+                continue
+            planned = resolve(source)
+            row = registry.find_step(connection, order.order_id, source, planned.key)
+            if row is None or row.state != "done":
+                raise MemorialError(f"{source} has no result yet", where=name, remedy=f"run {source} first")
+            done[source] = list(row.outputs)
+        inputs = gather(name, done)
+        params, version, seed = (
+            step_params(studio.settings, order, name),
+            code_version(name),
+            seed_of(order.order_id, name),
+        )
+        key = result_key(name, version, params, {artifact.name: artifact.sha256 for artifact in inputs}, seed)
+        return Planned(name, params, inputs, version, key, seed)
+
+    return resolve(step)
+
+
+def current_result(studio: Studio, connection: Connection, order: OrderRow, step: str) -> StepRunRow | None:
+    """The finished result of a step as the way through the house stands now, or None."""
+    try:
+        planned = plan(studio, connection, order, step)
+    except MemorialError:
+        return None
+    row = registry.find_step(connection, order.order_id, step, planned.key)
+    return row if row and row.state == "done" else None
+
+
+def release_key(studio: Studio, token: str, order: OrderRow, step: str, who: Who) -> tuple[Permit, bytes]:
+    """The key service: the subject's data key, against a live permit only. Every answer is audited.
+
+    Raises `PermitRefused` when the permit is forged, expired, for something else, or dead because consent moved on.
+    """
+    try:
+        with studio.transaction() as connection:
+            permit = release_allowed(
+                connection,
+                token,
+                studio.keys,
+                order=order.order_id,
+                step=step,
+                now=now(),
+                modalities=modalities_of(step),
+            )
+            registry.record_key_release(connection, permit.permit_id, order.order_id, step)
+            studio.audit(
+                connection,
+                "key.released",
+                who,
+                order,
+                decision="granted",
+                data={"step": step, "permit": permit.permit_id},
+            )
+    except ConsentRefused:
+        with studio.transaction() as connection:
+            studio.audit(
+                connection,
+                "key.refused",
+                who,
+                order,
+                decision="refused",
+                reason_code="permit.dead",
+                data={"step": step},
+            )
+        raise
+    return permit, studio.keyring.unwrap(order.subject_id)
+
+
+def modalities_of(step: str) -> tuple[str, ...]:
+    """The modalities a permit must cover for this act."""
+    return modalities(step) if step in INPUTS else ()
+
+
+def run_step(studio: Studio, order_id: str, step: str, who: Who, progress: Progress | None = None) -> StepRunRow:
+    """Run one step of an order, or return its result when it is there already.
+
+    A live permit is needed even for a result that exists: reusing is using.
+    """
+    with studio.transaction() as connection:
+        order = studio.order(connection, order_id)
+        require_runnable(order)
+        planned = plan(studio, connection, order, step)
+        token = permit_for(studio, connection, order, who)
+    permit, data_key = release_key(studio, token, order, step, who)
+    with studio.transaction() as connection:
+        row = registry.start_step(
+            connection,
+            order_id,
+            step,
+            planned.key,
+            code_version=planned.version,
+            params=planned.params,
+            inputs=planned.inputs,
+        )
+        if row.state == "done" and all(studio.store.exists(output.uri) for output in row.outputs):
+            log.info("step %s of %s: the result is there, nothing to do", step, order_id)
+            return row
+        studio.audit(
+            connection,
+            "step.started",
+            who,
+            order,
+            refs={f"input/{artifact.name}": artifact.sha256 for artifact in planned.inputs[:400]},
+            data={"step": step, "result_key": planned.key, "code": planned.version, "seed": planned.seed},
+        )
+    job = Job(
+        step=step,
+        order=order_id,
+        subject=order.subject_id,
+        params=planned.params,
+        inputs=planned.inputs,
+        output_prefix=planned.prefix(order),
+        result_key=planned.key,
+        code_version=planned.version,
+        seed=planned.seed,
+        permit=token,
+    )
+    secrets = StepSecrets(
+        data_key=data_key,
+        permit_public_pem=studio.permit_public_pem,
+        watermark_key=watermark_key(studio.settings.keyring) if step in {"seal", "output_gate"} else b"",
+        signing=signing_credential(studio.settings) if step in {"seal", "output_gate"} else None,
+    )
+    try:
+        result = run_step_locally(
+            job,
+            studio.settings.store_url,
+            studio.store,
+            secrets,
+            studio.settings.assets_dir,
+            progress or _log_progress(step),
+            studio.settings.s3_endpoint,
+        )
+    except MemorialError as error:
+        _record_failure(studio, order, planned, error, who)
+        raise
+    return _record_result(studio, order, result, permit, who)
+
+
+def require_runnable(order: OrderRow) -> None:
+    """Refuse to work on an order that was stopped, whatever a run still believes."""
+    if order.state not in RUNNABLE:
+        raise ConsentRefused(
+            f"the order is {order.state} and may not go on", where=order.order_id, remedy="see 'memorial order show'"
+        )
+
+
+def _log_progress(step: str) -> Progress:
+    last = -1.0
+
+    def say(fraction: float, message: str) -> None:
+        nonlocal last
+        if fraction - last >= 0.05 or fraction >= 1:
+            last = fraction
+            log.info("%s %3.0f %% %s", step, 100 * fraction, message)
+
+    return say
+
+
+def _record_result(studio: Studio, order: OrderRow, result: Result, permit: Permit, who: Who) -> StepRunRow:
+    with studio.transaction() as connection:
+        registry.finish_step(connection, result)
+        refs = {f"output/{artifact.name}": artifact.sha256 for artifact in result.outputs[:400]}
+        data: dict[str, Any] = {
+            "step": result.step,
+            "result_key": result.result_key,
+            "code": result.code_version,
+            "seed": result.seed,
+            "wall_s": result.wall_s,
+            "peak_memory_mb": result.peak_memory_mb,
+            "resumed": result.resumed,
+            "permit": permit.permit_id,
+        }
+        if result.gpu:
+            data |= {"gpu": result.gpu.replace(" ", "-"), "gpu_minutes": result.gpu_minutes}
+        studio.audit(connection, "step.finished", who, order, refs=refs, data=data)
+        row = registry.find_step(connection, order.order_id, result.step, result.result_key)
+    if row is None:
+        raise MemorialError("the result was not recorded", where=result.step, remedy="run the step again")
+    return row
+
+
+def reason_code(error: MemorialError) -> str:
+    """A machine word for the registry: the first problem's code, or the kind of error."""
+    if isinstance(error, InputRefused) and error.problems:
+        return error.problems[0].code
+    if isinstance(error, PermitRefused):
+        return "consent.permit_refused"
+    if isinstance(error, ConsentRefused):
+        return "consent.refused"
+    if isinstance(error, QualityRefused):
+        return "quality.refused"
+    return "step.failed" if error.retryable else "step.refused"
+
+
+def _record_failure(studio: Studio, order: OrderRow, planned: Planned, error: MemorialError, who: Who) -> None:
+    with studio.transaction() as connection:
+        registry.fail_step(connection, order.order_id, planned.step, planned.key, reason_code(error))
+        studio.audit(
+            connection,
+            "step.failed",
+            who,
+            order,
+            reason_code=reason_code(error),
+            data={"step": planned.step, "result_key": planned.key, "retryable": error.retryable},
+        )
