@@ -1,0 +1,183 @@
+"""Does this file carry its label, its AIGC key, its manifest and its watermark? Works on any file and answers no."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from memorial_tasks.errors import InputRefused, Unavailable
+from memorial_tasks.provenance import aigc, films, label, manifest, watermark
+
+_T = TypeVar("_T")
+EVERY_S = 5.0
+_RHYTHM = 0.8
+
+
+@dataclass(frozen=True)
+class Check:
+    """One layer: is it there and sound, and in words what was found."""
+
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class FilmVerification:
+    """The four layers of a film. `content_id` is the id the layers agree on, or the one that was asked for."""
+
+    label: Check
+    aigc: Check
+    c2pa: Check
+    watermark: Check
+    content_id: str = ""
+
+    @property
+    def verified(self) -> bool:
+        """True when every layer is there and says the same."""
+        return not self.missing
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Names of the layers that are not."""
+        layers = ("label", "aigc", "c2pa", "watermark")
+        return tuple(name for name in layers if not getattr(self, name).ok)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `memorial verify --json`."""
+        return {"verified": self.verified, **asdict(self)}
+
+
+def verify_film(
+    path: Path, *, anchors_pem: str, watermark_key: bytes, assets: Path, content_id: str | None = None
+) -> FilmVerification:
+    """Verify a finished film.
+
+    Without `content_id` the layers must agree among each other on one; with it they must agree with it. Never raises
+    for what the file holds; `Unavailable` when the label font is missing, because then nothing can be said.
+    """
+    problem = _not_a_film(path)
+    if problem:
+        no = Check(False, problem)
+        return FilmVerification(no, no, no, no, content_id or "")
+    key = aigc.Reading(0, None, ("unreadable",))
+    key = _guarded(lambda: aigc.read(path), key)
+    signed = manifest.read(path, anchors_pem)
+    said_by_manifest = (signed.consent or {}).get("content_id", "")
+    said_by_key = key.label.produce_id if key.label else ""
+    expected = content_id or said_by_manifest or said_by_key
+    no_frames = Check(False, "the picture cannot be decoded")
+    seen, marked = _guarded(lambda: _look(path, expected, watermark_key, assets), (no_frames, no_frames))
+    return FilmVerification(
+        label=seen,
+        aigc=_check_aigc(key, expected),
+        c2pa=_check_manifest(signed, expected),
+        watermark=marked,
+        content_id=expected,
+    )
+
+
+def _guarded(read: Callable[[], _T], otherwise: _T) -> _T:
+    try:
+        return read()
+    except Unavailable:
+        raise
+    except Exception:  # a hostile file may break any library in any way; the answer is no, not a traceback
+        return otherwise
+
+
+def _not_a_film(path: Path) -> str:
+    try:
+        with films.opened(path):
+            return ""
+    except InputRefused as error:
+        return error.problems[0].what
+    except Exception as error:  # as above
+        return f"the file cannot be read ({type(error).__name__})"
+
+
+def _check_aigc(reading: aigc.Reading, expected: str) -> Check:
+    if reading.problems or reading.label is None:
+        return Check(False, "; ".join(reading.problems))
+    if reading.label.produce_id != expected:
+        return Check(False, "names another content id")
+    return Check(True, f"Label {reading.label.label}, producer {reading.label.content_producer}, id {expected}")
+
+
+def _check_manifest(reading: manifest.Reading, expected: str) -> Check:
+    if reading.state == "none":
+        return Check(False, f"no readable manifest ({', '.join(reading.failures)})")
+    if reading.state == "Valid":
+        return Check(False, "signed and unchanged, but the signer is not among the trusted anchors")
+    if reading.state != "Trusted":
+        return Check(False, f"{reading.state.lower()}: {', '.join(reading.failures)}")
+    found = []
+    if reading.source_type != manifest.SOURCE_TYPE:
+        found.append("does not say that the film was generated")
+    if not reading.mining_refused:
+        found.append("does not refuse data mining")
+    if reading.consent is None:
+        found.append("names no consent")
+    elif reading.consent.get("content_id") != expected:
+        found.append("names another content id")
+    if found:
+        return Check(False, "; ".join(found))
+    return Check(True, f"trusted, signed by {reading.signed_by}, id {expected}")
+
+
+def _times(seconds: float) -> list[float]:
+    every = max(EVERY_S, seconds / 200)
+    return [every * index for index in range(int(seconds // every) + 1)]
+
+
+def _look(path: Path, expected: str, key: bytes, assets: Path) -> tuple[Check, Check]:
+    """Label and watermark in one pass over the sampled frames."""
+    with films.opened(path) as container:
+        seconds = films.duration(container)
+        rate = float(container.streams.video[0].average_rate or 25)
+    last = max(0.0, seconds - 1 / rate)
+    opening = [0.0, 1.0, 2.0]
+    ending = [max(0.0, seconds - 1.2), last]
+    wanted = sorted({*opening, *ending, *_times(seconds)})
+    shots = dict(zip(wanted, films.samples(path, wanted), strict=False))
+    if len(shots) < len(wanted):
+        raise films.refuse("frames are missing")
+    height, width = shots[0.0].luma.shape
+    plans = [label.layout(assets, width, height, expected, language) for language in label.CORNER]
+    found = []
+    corner, plan = max(
+        ((min(label.line_score(shot.luma, plan.corner) for shot in shots.values()), plan) for plan in plans),
+        key=lambda item: item[0],
+    )
+    if corner < label.SEEN:
+        unseen = [t for t, shot in shots.items() if label.line_score(shot.luma, plan.corner) < label.SEEN]
+        found.append(f"no corner label at {', '.join(f'{t:.1f}' for t in unseen[:5])} s")
+    if min(label.card_score(shots[t].luma, plan.opening) for t in opening) < label.SEEN:
+        found.append("no opening card over the first 2 s")
+    if min(label.card_score(shots[t].luma, plan.ending) for t in ending) < label.SEEN:
+        found.append("no end card with the content id")
+    if seconds < label.OPENING_S:
+        found.append("shorter than the opening card")
+    heard = label.rhythm_score(films.sound(path, label.OPENING_S + 0.5), 16000)
+    if heard < _RHYTHM:
+        found.append("no audible notice at the start")
+    ink = plan.corner.ink / min(width, height)
+    said = f"opening card, corner label ({ink:.1%} of the short edge, {len(shots)} frames), end card, audible notice"
+    seen = Check(not found, "; ".join(found) or said)
+    return seen, _check_watermark([shot.luma for shot in shots.values()], expected, key)
+
+
+def _check_watermark(frames: list[Any], expected: str, key: bytes) -> Check:
+    if not key:
+        return Check(False, "no key to read it with")
+    detector = watermark.Detector(key)
+    for luma in frames[:: math.ceil(len(frames) / 40)]:
+        detector.add(luma)
+    mark = detector.result()
+    if not mark.present:
+        return Check(False, f"not found (z = {mark.z:.1f})")
+    if mark.payload is None:
+        return Check(False, f"present (z = {mark.z:.1f}) but damaged: its 32 bits cannot be read")
+    if mark.payload != watermark.payload_of(expected):
+        return Check(False, f"marks another film ({mark.payload:08x})")
+    return Check(True, f"present (z = {mark.z:.1f}), payload {mark.payload:08x} belongs to id {expected}")
