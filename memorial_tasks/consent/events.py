@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
-from typing import Literal
+from typing import Literal, Protocol
 
 from pydantic import AwareDatetime, Field
 
-from memorial_tasks.consent.record import ConsentRecord, Sha256, canonical
+from memorial_tasks.consent.record import Sha256, canonical
 from memorial_tasks.domain.order import Record
 
 
@@ -87,8 +87,19 @@ def event_bytes(event: ConsentEvent) -> bytes:
     return canonical(event.model_dump(mode="json"))
 
 
+class Named(Protocol):
+    """What an event repeats of its record."""
+
+    @property
+    def order_id(self) -> str: ...
+    @property
+    def consent_id(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+
+
 def next_event(
-    events: Sequence[ConsentEvent], record: ConsentRecord, type: EventType, at: datetime, **fields: object
+    events: Sequence[ConsentEvent], record: Named, type: EventType, at: datetime, **fields: object
 ) -> ConsentEvent:
     """The event that follows `events`: numbered, fenced and chained."""
     last = events[-1] if events else None

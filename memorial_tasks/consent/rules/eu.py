@@ -1,6 +1,6 @@
 """European Union and EEA: GDPR recital 27 leaves the dead to the states, so the strictest state rule is taken for all.
 
-Slovakia (Act 18/2018, s. 78(7)): a close person may consent; the consent is invalid if any other close person disagrees.
+Slovakia (Act 18/2018, s. 78(7)): a close person may consent; that is invalid if any other close person disagrees.
 """
 
 from memorial_tasks.consent.rules.base import Case, Rule, Words

@@ -1,4 +1,4 @@
-"""Tennessee: ELVIS Act (2024-07-01), Tenn. Code 47-25-1101 to 1108: everybody's likeness and voice, 10 years and more."""
+"""Tennessee: ELVIS Act (2024-07-01), Tenn. Code 47-25-1101 to 1108: everybody's likeness and voice, 10 years."""
 
 from memorial_tasks.consent.rules.base import Case, Rule, Words
 from memorial_tasks.consent.rules.conditions import (
