@@ -66,12 +66,12 @@ def blink_times(
     longest = 9.0  # nobody stares longer
     filled: list[float] = []
     last: float
-    for time in [*times, ticks / rate]:
+    for blink in [*times, ticks / rate]:
         last = filled[-1] if filled else 0.0
-        while time - last > longest:
+        while blink - last > longest:
             last += float(random.uniform(0.45, 0.75)) * longest
             filled.append(last)
-        filled.append(time)
+        filled.append(blink)
     return filled[:-1]
 
 
