@@ -1,0 +1,68 @@
+"""Making checkpoints: order what is there, compute the root, refuse to sign a log that was changed, sign."""
+
+from datetime import UTC, datetime
+
+from psycopg2.extensions import connection as Connection
+
+from memorial_tasks.audit import note as notes
+from memorial_tasks.audit.note import Checkpoint, PublicKey, SigningKeys
+from memorial_tasks.audit.sequencer import sequence, sequence_batch, take_lock
+from memorial_tasks.audit.stored import StoredTree, store_nodes
+from memorial_tasks.database.connection import SEQUENCER, execute, one, rows, transaction
+from memorial_tasks.errors import IntegrityError
+
+
+def make_checkpoint(url: str, keys: SigningKeys, *, not_before: int = 0) -> Checkpoint | None:
+    """Signs the head of everything committed so far and stores it; the newest one again when nothing is new, None
+    for an empty log. `not_before`: entries in the newest checkpoint known outside; a smaller log was rolled back.
+
+    Raises:
+        IntegrityError: the log no longer agrees with its last checkpoint. Such a log is never signed.
+    """
+    sequence(url)
+    with transaction(url, role=SEQUENCER, application="memorial checkpoint") as connection:
+        take_lock(connection)
+        size = sequence_batch(connection).size
+        last = latest(connection, keys.public)
+        if size < max(not_before, last.size if last else 0):
+            raise IntegrityError(
+                f"the log holds {size} entries but was checkpointed at {max(not_before, last.size if last else 0)}",
+                where=f"entry {size}",
+                remedy="an old backup was restored or the log was cut: do not write on, call the auditor",
+            )
+        if last is not None:
+            _refuse_changed(connection, last)
+            if last.size == size:
+                return last
+        if size == 0:
+            return None
+        store_nodes(connection, size)
+        root = StoredTree(connection).root(size)
+        signed = notes.open_note(notes.sign(keys, size, root, datetime.now(UTC)), keys.public)
+        execute(
+            connection,
+            "INSERT INTO audit.checkpoint (size, origin, root, note) VALUES (%s, %s, %s, %s)",
+            (size, signed.origin, root, signed.note),
+        )
+        return signed
+
+
+def latest(connection: Connection, keys: tuple[PublicKey, ...]) -> Checkpoint | None:
+    """The newest stored checkpoint, its signatures checked."""
+    row = one(connection, "SELECT note FROM audit.checkpoint ORDER BY size DESC LIMIT 1")
+    return None if row is None else notes.open_note(row["note"], keys)
+
+
+def stored_notes(connection: Connection) -> list[str]:
+    """Every stored checkpoint as text, oldest first, unchecked."""
+    return [row["note"] for row in rows(connection, "SELECT note FROM audit.checkpoint ORDER BY size")]
+
+
+def _refuse_changed(connection: Connection, last: Checkpoint) -> None:
+    tree = StoredTree(connection)
+    if tree.root(last.size) != last.root:
+        raise IntegrityError(
+            f"the first {last.size} entries are no longer those that were checkpointed",
+            where="audit",
+            remedy="run `memorial audit verify`, which names the first bad entry, and call the auditor",
+        )
