@@ -8,7 +8,7 @@ comes before a use, which then fails, or after it, which then was lawful: nothin
 import json
 import re
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -22,7 +22,7 @@ from memorial_tasks.audit.event import Actor, AuditEvent
 from memorial_tasks.audit.log import append
 from memorial_tasks.consent.events import ConsentEvent, EventType, State, event_bytes, next_event, standing
 from memorial_tasks.consent.keys import ConsentKeys
-from memorial_tasks.consent.permit import LEEWAY, check_times, issue_permit
+from memorial_tasks.consent.permit import LEEWAY, check_permit, issue_permit
 from memorial_tasks.consent.record import (
     ConsentRecord,
     Signature,
@@ -132,7 +132,7 @@ def current(connection: Connection, order_id: str, trusted: Trusted, sealer: Sea
             "this order has no consent record", where=order_id, remedy="submit the order with its papers"
         )
     events = _read_events(connection, order_id, trusted)
-    body = sealer.open(row["subject_id"], row["sealed_body"], _record_label(order_id, row["version"]))
+    body = sealer.open(row["subject_id"], row["sealed_body"], record_label(order_id))
     signature = Signature(kid=row["kid"], value=row["signature"])
     record = verify_record(SignedRecord(body, row["skeleton"], signature), trusted)
     commitments = [event.record_commitment for event in events if event.record_commitment]
@@ -167,8 +167,9 @@ def _bones(skeleton: bytes) -> dict[str, Any]:
     return bones
 
 
-def _record_label(order_id: str, version: int) -> str:
-    return f"consent_record {order_id} {version}"
+def record_label(order_id: str) -> str:
+    """The label a record's body is sealed under."""
+    return f"consent {order_id}"  # the version is bound by the signature
 
 
 def _detail_label(event_id: str) -> str:
@@ -218,7 +219,7 @@ def open_consent(
             record.version,
             record.consent_id,
             record.subject_id,
-            sealer.seal(record.subject_id, signed.body or b"", _record_label(record.order_id, record.version)),
+            sealer.seal(record.subject_id, signed.body or b"", record_label(record.order_id)),
             commitment,
             signed.skeleton,
             signed.signature.value,
@@ -250,6 +251,31 @@ def open_consent(
         signed.signature,
         tuple(events),
     )
+
+
+@dataclass(frozen=True)
+class _OneWay:
+    """A sealer that only closes."""
+
+    close: Callable[[bytes], bytes]
+
+    def seal(self, subject: str, document: bytes, label: str) -> bytes:
+        return self.close(document)
+
+    def open(self, subject: str, sealed: bytes, label: str) -> bytes | None:
+        raise NotImplementedError
+
+
+def enter_record(
+    connection: Connection,
+    record: ConsentRecord,
+    keys: ConsentKeys,
+    *,
+    seal: Callable[[bytes], bytes],
+    who: str,
+) -> Consent:
+    """`open_consent` for intake, which holds the subject's key at that moment: `seal` must use `record_label`."""
+    return open_consent(connection, record, keys, _OneWay(seal), operator=who, now=record.created_at)
 
 
 def append_event(
@@ -462,36 +488,34 @@ def refusal(decision: Decision, order_id: str) -> ConsentRefused:
 
 def release_allowed(
     connection: Connection,
-    permit: Permit,
+    token: str,
+    keys: ConsentKeys,
+    *,
+    order: str,
     step: str,
     now: datetime,
-    *,
-    trusted: Trusted | None = None,
+    modalities: Collection[str] = (),
     most_uses: int | None = 1,
-) -> None:
-    """Raises `PermitRefused` unless the subject's key may be handed to `step` right now. For the key service, which
-    calls `check_permit` on the token first and `record_key_release` after, all in one transaction.
+) -> Permit:
+    """The permit in `token` if the subject's key may be handed to `step` of `order` right now. For the key service,
+    which then calls `record_key_release` in the same transaction, or uses `release`.
 
-    Refused: a permit the registry does not know or knows otherwise, a revoked, expired or future one, one of an older
-    consent version, one of a consent that is not in state `given`, a step not covered, and a second use (`most_uses`;
+    Refused with `PermitRefused`: a token that is forged, expired, from the future, or for another order, step or
+    modality; a permit the registry does not know or knows otherwise; a revoked one; one of an older consent version;
+    one of a consent that is not in state `given` or was tampered with; and a second use for the same step (`most_uses`;
     None: any number).
     """
-    _lock(connection, permit.order, shared=True)
-    where = f"{permit.order} {step}"
-
-    def refuse(what: str, remedy: str = "ask for a new permit") -> PermitRefused:
-        return PermitRefused(what, where=where, remedy=remedy)
-
+    wanted = tuple(Modality(modality) for modality in modalities)
+    permit = check_permit(token, keys.permit.public, order=order, step=step, now=now, modalities=wanted)
+    _lock(connection, order, shared=True)
+    # One after the other for the same permit, so that two at once do not both count as the first use.
     execute(connection, "SELECT pg_advisory_xact_lock(hashtextextended(%s, 1))", (permit.permit_id,))
     stored = get_permit(connection, permit.permit_id)
-    if stored is None or Permit.model_validate(stored.claims) != permit or stored.order_id != permit.order:
-        raise refuse("the registry does not know this permit")
+    if stored is None or Permit.model_validate(stored.claims) != permit or stored.order_id != order:
+        raise _no_release(permit, step, "the registry does not know this permit")
     if stored.revoked_at is not None:
-        raise refuse("the permit was revoked")
-    if step not in permit.steps:
-        raise refuse("the permit does not cover this step")
-    check_times(permit, now, where)
-    _alive(connection, permit, now, trusted, refuse)
+        raise _no_release(permit, step, "the permit was revoked")
+    _must_be_alive(connection, permit, step, now, keys.trusted)
     if most_uses is not None:
         used = one(
             connection,
@@ -499,37 +523,48 @@ def release_allowed(
             (permit.permit_id, step),
         )
         if used and used["uses"] >= most_uses:
-            raise refuse("the permit was already used for this step")
+            raise _no_release(permit, step, "the permit was already used for this step")
+    return permit
 
 
-def _alive(connection: Connection, permit: Permit, now: datetime, trusted: Trusted | None, refuse: Any) -> None:
+def _no_release(permit: Permit, step: str, what: str, remedy: str = "ask for a new permit") -> PermitRefused:
+    return PermitRefused(what, where=f"{permit.order} {step}", remedy=remedy)
+
+
+def _must_be_alive(connection: Connection, permit: Permit, step: str, now: datetime, trusted: Trusted) -> None:
     try:
         events = _read_events(connection, permit.order, trusted)
     except IntegrityError as error:
-        raise refuse(error.what, error.remedy) from error
+        raise _no_release(permit, step, error.what, error.remedy) from error
     state = standing(events, now)
     why = f"see `memorial consent show {permit.order}`"
     if not events or events[-1].consent_id != permit.consent_id:
-        raise refuse("the permit belongs to another consent", why)
+        raise _no_release(permit, step, "the permit belongs to another consent", why)
     if state.state is not State.GIVEN:
-        raise refuse(f"the consent is {state.state.value}", why)
+        raise _no_release(permit, step, f"the consent is {state.state.value}", why)
     if permit.consent_version != state.fence:
-        raise refuse("the consent has changed since the permit was issued")
+        raise _no_release(permit, step, "the consent has changed since the permit was issued")
     if state.latest is not None and now < state.latest - LEEWAY:
-        raise refuse("the clock shows a time before the last event", "set this machine's clock")
+        raise _no_release(
+            permit, step, "the clock shows a time before the last event", "set this machine's clock right"
+        )
 
 
 def release(
     connection: Connection,
-    permit: Permit,
+    token: str,
+    keys: ConsentKeys,
+    *,
+    order: str,
     step: str,
     now: datetime,
-    *,
-    trusted: Trusted | None = None,
+    modalities: Collection[str] = (),
     most_uses: int | None = 1,
-) -> None:
+) -> Permit:
     """`release_allowed`, and the release written down and audited in the same transaction."""
-    release_allowed(connection, permit, step, now, trusted=trusted, most_uses=most_uses)
+    permit = release_allowed(
+        connection, token, keys, order=order, step=step, now=now, modalities=modalities, most_uses=most_uses
+    )
     record_key_release(connection, permit.permit_id, permit.order, step)
     append(
         connection,
@@ -543,6 +578,7 @@ def release(
             data={"permit": permit.permit_id, "step": step, "consent_version": permit.consent_version},
         ),
     )
+    return permit
 
 
 def publish_allowed(connection: Connection, order_id: str, consent_version: int, now: datetime) -> None:

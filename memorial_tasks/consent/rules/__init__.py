@@ -12,9 +12,13 @@ from memorial_tasks.consent.events import ConsentEvent
 from memorial_tasks.consent.record import ConsentRecord
 from memorial_tasks.consent.rules import cn, default, eu, house, us_ca, us_ny, us_tn
 from memorial_tasks.consent.rules.base import Case, Decision, DecisionWord, Facts, Reason, Rule, Words
+from memorial_tasks.consent.rules.submission import submission_decision, submission_problems
 from memorial_tasks.domain.words import Modality, Purpose
 
-__all__ = ["PACKS", "Case", "Decision", "Facts", "Reason", "Rule", "Words", "decide", "packs_for"]
+__all__ = [
+    *("PACKS", "Case", "Decision", "Facts", "Reason", "Rule", "Words"),
+    *("decide", "packs_for", "submission_decision", "submission_problems"),
+]
 
 Packs = Mapping[str, tuple[Rule, ...]]
 
