@@ -16,8 +16,17 @@ from memorial_tasks.consent.rules.submission import submission_decision, submiss
 from memorial_tasks.domain.words import Modality, Purpose
 
 __all__ = [
-    *("PACKS", "Case", "Decision", "Facts", "Reason", "Rule", "Words"),
-    *("decide", "packs_for", "submission_decision", "submission_problems"),
+    "PACKS",
+    "Case",
+    "Decision",
+    "Facts",
+    "Reason",
+    "Rule",
+    "Words",
+    "decide",
+    "packs_for",
+    "submission_decision",
+    "submission_problems",
 ]
 
 Packs = Mapping[str, tuple[Rule, ...]]

@@ -55,7 +55,8 @@ def submission_decision(order: Order, now: datetime) -> Decision:
     """What would be decided if the papers are what they are called and the material is what it seems."""
     from memorial_tasks.consent.rules import decide
 
-    papers = [path for person in (*order.grantors, *order.co_kin) for path in person.evidence]
+    papers = [path for person in order.grantors for path in person.evidence]
+    papers += [path for relative in order.co_kin for path in relative.evidence]
     papers += [path for other in order.consent.third_parties for path in other.evidence]
     papers += order.subject.lifetime_arrangement.evidence
     record = record_from_order(order, dict.fromkeys(papers, "0" * 64), "0" * 64, (), subject_id="assumed", now=now)
