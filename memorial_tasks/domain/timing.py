@@ -72,3 +72,8 @@ class DirectionPlan(Record):
 # The film around the speech track: a second of `SpeechTiming` is shown LEAD_IN seconds later in the film.
 LEAD_IN = 0.8
 TAIL = 1.5
+
+# What sealing puts before and after the film: in the sealed file everything comes OPENING_CARD seconds later
+# (rounded up to a whole frame; the seal step's metrics hold the exact figures as lead_in_s and tail_s).
+OPENING_CARD = 3.0
+END_CARD = 2.5

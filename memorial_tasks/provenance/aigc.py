@@ -27,7 +27,7 @@ FIELDS = (
 _ALLOWED = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]*")
 # 00 + 11 + 18 characters of the social credit code + service type + 4 characters of the model code.
 _PRODUCER = re.compile(r"0011[0-9A-Z]{18}[12][0-9A-Za-z]{4}")
-PLACEHOLDER_PRODUCER = "0011" + "0" * 18 + "1" + "0000"  # development only: stands for no studio
+PLACEHOLDER_PRODUCER = "0" * 27  # development only: stands for no studio, refused in production
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,8 @@ def problems(fields: Mapping[str, object]) -> list[tuple[str, str]]:
     if fields.get("Label") not in ("1", "2", "3"):
         found.append(("Label", "is not 1, 2 or 3"))
     for name in ("ContentProducer", "ContentPropagator"):
-        if not (isinstance(code := fields.get(name), str) and _PRODUCER.fullmatch(code)):
+        code = fields.get(name)
+        if not (isinstance(code, str) and (_PRODUCER.fullmatch(code) or code == PLACEHOLDER_PRODUCER)):
             found.append((name, "is not a 27-character provider code"))
     for name in ("ProduceID", "PropagateID"):
         if not fields.get(name):

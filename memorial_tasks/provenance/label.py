@@ -19,14 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from memorial_tasks.domain.timing import END_CARD, OPENING_CARD
 from memorial_tasks.errors import Unavailable
 
-OPENING_S = 3.0
-ENDING_S = 2.5
+OPENING_S, ENDING_S = OPENING_CARD, END_CARD
 FONT = "NotoSansCJKsc-Regular.otf"
 TITLE = "本片由AI生成合成"
 TITLE_LATIN = "AI GENERATED"
-CORNER = {"zh": "AI生成", "en": "AI GENERATED"}
+CORNER = "AI生成"  # one profile everywhere: it holds the two elements China asks for and the EU icon's "AI"
 CARD_INK = 0.07  # of the shortest edge: both lines of the opening card
 LABEL_INK = 0.05  # the corner label and the line on the end card
 ID_INK = 0.022  # the content id: information, not the label
@@ -95,7 +95,7 @@ def _ink_height(font: ImageFont.FreeTypeFont, text: str) -> int:
 
 
 def _sized(path: Path, text: str, ink: int, widest: int) -> tuple[ImageFont.FreeTypeFont, int]:
-    """The smallest font whose every character is at least `ink` pixels high; smaller only where the text does not fit."""
+    """The smallest font whose every character is at least `ink` pixels high, or the largest that fits."""
     size = ink
     while _ink_height(_font(str(path), size), text) < ink:
         size += 1
@@ -113,7 +113,7 @@ def _render(font: ImageFont.FreeTypeFont, text: str) -> Floats:
     return (np.asarray(image.crop(box), np.float32) / 255).astype(np.float32)
 
 
-def layout(assets: Path, width: int, height: int, content_id: str = "", language: str = "zh-CN") -> Layout:
+def layout(assets: Path, width: int, height: int, content_id: str = "") -> Layout:
     """Render the profile for a frame size.
 
     Raises `Unavailable` without the font. The label never shrinks below its height for want of room unless the frame
@@ -121,11 +121,10 @@ def layout(assets: Path, width: int, height: int, content_id: str = "", language
     """
     path = _font_file(assets)
     short = min(width, height)
-    corner = CORNER[language[:2]] if language[:2] in CORNER else CORNER["zh"]
-    font, ink = _sized(path, corner, _least(short, LABEL_INK), round(width * 0.8))
-    cover = _render(font, corner)
+    font, ink = _sized(path, CORNER, _least(short, LABEL_INK), round(width * 0.8))
+    cover = _render(font, CORNER)
     margin = round(short * 0.055)
-    placed = Line(corner, cover, width - margin - cover.shape[1], margin, ink)
+    placed = Line(CORNER, cover, width - margin - cover.shape[1], margin, ink)
     card = _least(short, CARD_INK)
     least = _least(short, LABEL_INK)
     opening = _stack(path, ((TITLE, card), (TITLE_LATIN, card)), width, height, gap=round(short * 0.075))
@@ -224,7 +223,7 @@ class Labeller:
     def __init__(self, plan: Layout) -> None:
         self.plan = plan
         short = min(plan.width, plan.height)
-        self._corner = _stamp(plan.width, plan.height, [plan.corner], 0.5, short * 0.014, veil=0.42)
+        self._corner = _stamp(plan.width, plan.height, [plan.corner], 0.45, short * 0.014, veil=0.36)
         self._opening = _stamp(plan.width, plan.height, plan.opening, 0.35, short * 0.02)
         self._ending = _stamp(plan.width, plan.height, plan.ending, 0.35, short * 0.02)
 

@@ -6,12 +6,13 @@ family gave. Nothing is ever fetched: neither remote manifests nor certificate s
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import c2pa
 from cryptography.hazmat.primitives import hashes, serialization
@@ -40,7 +41,7 @@ class Claim:
     created_at: datetime
 
 
-def _settings(anchors_pem: str = "") -> dict[str, Any]:
+def _settings(anchors_pem: str = "", hosts: Sequence[str] = ()) -> dict[str, Any]:
     trust: dict[str, Any] = {"verify_trust_list": True}
     if anchors_pem:
         trust["trust_anchors"] = anchors_pem
@@ -52,7 +53,7 @@ def _settings(anchors_pem: str = "") -> dict[str, Any]:
             "remote_manifest_fetch": False,
             "ocsp_fetch": False,
         },
-        "core": {"allowed_network_hosts": []},
+        "core": {"allowed_network_hosts": list(hosts)},
         "trust": trust,
         "builder": {"thumbnail": {"enabled": False}},
     }
@@ -104,8 +105,8 @@ def _sign_with(key_pem: str) -> Callable[[bytes], bytes]:
 
 
 @contextmanager
-def _context(anchors_pem: str = "") -> Iterator[c2pa.Context]:
-    context = c2pa.Context.from_dict(_settings(anchors_pem))
+def _context(anchors_pem: str = "", hosts: Sequence[str] = ()) -> Iterator[c2pa.Context]:
+    context = c2pa.Context.from_dict(_settings(anchors_pem, hosts))
     try:
         yield context
     finally:
@@ -117,9 +118,10 @@ def sign(source: Path, target: Path, claim: Claim, credential: Credential, time_
 
     Without `time_stamp_url` (RFC 3161) the manifest is valid as long as the certificate. Raises `StepFailed`.
     """
+    hosts = [urlsplit(time_stamp_url).hostname or ""] if time_stamp_url else []
     try:
         with (
-            _context(credential.anchors_pem) as context,
+            _context(credential.anchors_pem, hosts) as context,
             c2pa.Signer.from_callback(
                 _sign_with(credential.key_pem), c2pa.C2paSigningAlg.ES256, credential.chain_pem, time_stamp_url
             ) as signer,

@@ -43,7 +43,6 @@ class SealRequest:
     purpose: str
     audit_ref: str
     created_at: datetime
-    language: str = "zh-CN"
     profile: Literal["development", "production"] = "development"
     subtitles: Mapping[str, Path] = field(default_factory=dict)
     time_stamp_url: str | None = None
@@ -193,7 +192,7 @@ class _Pass:
         if self._width % 2 or self._height % 2 or min(self._width, self._height) < 240:
             raise films.refuse("the picture must have even sides of at least 240 px")
         self._fps = Fraction(self._video.average_rate or 25).limit_denominator(1001)
-        self._plan = label.layout(assets, self._width, self._height, request.content_id, request.language)
+        self._plan = label.layout(assets, self._width, self._height, request.content_id)
         self._labeller = label.Labeller(self._plan)
         payload = watermark.payload_of(request.content_id)
         self._embed = watermark.Embedder(watermark_key, payload, self._width, self._height)
@@ -203,6 +202,7 @@ class _Pass:
         self._out = self._open(encoded, key)
         self._next, self._samples, self._errors = 0, 0, [0.0, 0]
         self._last: NDArray[np.uint8] | None = None
+        self._heard = False
 
     def _open(self, path: Path, key: aigc.AigcLabel) -> Any:
         # faststart for players, use_metadata_tags because without it the AIGC key is silently not written.
@@ -266,7 +266,7 @@ class _Pass:
         planes = frame.to_ndarray(format="yuv420p")
         if self._last is None:
             card = self._labeller.opening(planes, self._lead, float(self._fps))
-            self._play(label.opening_sound(RATE, float(self._delay)))
+            self._notice()
             for index in range(len(card)):
                 self._show(card[index], index)
         at = self._lead + round((frame.time or 0.0) * self._fps)
@@ -291,14 +291,19 @@ class _Pass:
     # -- sound
 
     def _hear(self, frame: Any, resampler: Any) -> None:
-        if self._samples == 0:  # sound before the first picture: the opening card's sound goes first
-            self._play(label.opening_sound(RATE, float(self._delay)))
-        if self._samples == round(self._delay * RATE):
-            offset = round((frame.time or 0.0) * RATE)
-            if offset > 0:
-                self._play(np.zeros(offset, np.float32))
+        self._notice()
+        if not self._heard:
+            self._heard = True
+            offset = round(min(frame.time or 0.0, films.duration(self._in)) * RATE)  # sound that begins later
+            for start in range(0, offset, RATE):
+                self._play(np.zeros(min(RATE, offset - start), np.float32))
         for piece in resampler.resample(frame):
             self._play(piece.to_ndarray())
+
+    def _notice(self) -> None:
+        """The sound of the opening card, once, before anything else is heard."""
+        if not self._samples:
+            self._play(label.opening_sound(RATE, float(self._delay)))
 
     def _play(self, sound: NDArray[np.float32]) -> None:
         """Encode sound: mono [N] or stereo [2, N]."""

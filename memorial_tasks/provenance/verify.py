@@ -143,14 +143,10 @@ def _look(path: Path, expected: str, key: bytes, assets: Path) -> tuple[Check, C
     if len(shots) < len(wanted):
         raise films.refuse("frames are missing")
     height, width = shots[0.0].luma.shape
-    plans = [label.layout(assets, width, height, expected, language) for language in label.CORNER]
+    plan = label.layout(assets, width, height, expected)
     found = []
-    corner, plan = max(
-        ((min(label.line_score(shot.luma, plan.corner) for shot in shots.values()), plan) for plan in plans),
-        key=lambda item: item[0],
-    )
-    if corner < label.SEEN:
-        unseen = [t for t, shot in shots.items() if label.line_score(shot.luma, plan.corner) < label.SEEN]
+    unseen = [t for t, shot in shots.items() if label.line_score(shot.luma, plan.corner) < label.SEEN]
+    if unseen:
         found.append(f"no corner label at {', '.join(f'{t:.1f}' for t in unseen[:5])} s")
     if min(label.card_score(shots[t].luma, plan.opening) for t in opening) < label.SEEN:
         found.append("no opening card over the first 2 s")
@@ -173,11 +169,12 @@ def _check_watermark(frames: list[Any], expected: str, key: bytes) -> Check:
     detector = watermark.Detector(key)
     for luma in frames[:: math.ceil(len(frames) / 40)]:
         detector.add(luma)
-    mark = detector.result()
+    payload = watermark.payload_of(expected)
+    mark = detector.result(payload)
     if not mark.present:
         return Check(False, f"not found (z = {mark.z:.1f})")
+    if mark.belongs(payload):
+        return Check(True, f"present (z = {mark.z:.1f}), payload {payload:08x} belongs to id {expected}")
     if mark.payload is None:
-        return Check(False, f"present (z = {mark.z:.1f}) but damaged: its 32 bits cannot be read")
-    if mark.payload != watermark.payload_of(expected):
-        return Check(False, f"marks another film ({mark.payload:08x})")
-    return Check(True, f"present (z = {mark.z:.1f}), payload {mark.payload:08x} belongs to id {expected}")
+        return Check(False, f"present (z = {mark.z:.1f}), but it is not that of id {expected} or too damaged to tell")
+    return Check(False, f"marks another film ({mark.payload:08x})")

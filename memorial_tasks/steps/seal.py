@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from memorial_tasks.domain.order import Record
-from memorial_tasks.domain.words import Language, Modality, Purpose
+from memorial_tasks.domain.words import Modality, Purpose
 from memorial_tasks.errors import InputRefused, PermitRefused, Problem
 from memorial_tasks.steps.contract import StepContext
 
@@ -25,7 +25,6 @@ class Params(Record):
     audit_ref: str = ""
     size: str | None = None
     fps: int | None = None
-    language: Language = Language.ZH_CN
     created_at: datetime
     time_stamp_url: str | None = None
 
@@ -43,7 +42,6 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
         purpose=params.purpose.value,
         audit_ref=params.audit_ref,
         created_at=params.created_at,
-        language=params.language.value,
         profile=params.profile,
         subtitles={path.stem: path for path in context.files("subtitles") if path.suffix == ".srt"},
         time_stamp_url=params.time_stamp_url,
