@@ -101,10 +101,8 @@ def airflow_environment(settings: Settings, database_url: str) -> dict[str, str]
         "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "GIT_PYTHON_REFRESH": "quiet",
     }
-    if settings.database_url:
-        configuration["MEMORIAL_DATABASE_URL"] = settings.database_url
-    for name in ("store", "s3_endpoint", "kms_key_id", "assets", "deliveries", "profile", "train", "operator"):
-        value = getattr(settings, name)
-        if value:
+    # Every setting travels to the workers as it is here, or a task would act for another studio.
+    for name, value in settings.model_dump(exclude={"home"}, exclude_none=True).items():
+        if value != "":
             configuration[f"MEMORIAL_{name.upper()}"] = str(value)
     return {**os.environ, **configuration}

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from memorial_tasks.consent.record import record_from_order, script_digest
-from memorial_tasks.consent.registry import enter_record
-from memorial_tasks.consent.rules import submission_problems
+from memorial_tasks.consent.registry import open_consent
+from memorial_tasks.consent.sealing import KeyringSealer
 from memorial_tasks.database import registry
 from memorial_tasks.database.registry import MaterialRow, NewOrder
 from memorial_tasks.domain.order import Order
 from memorial_tasks.domain.words import MaterialKind
 from memorial_tasks.errors import InputRefused, MemorialError, Problem, Unavailable
+from memorial_tasks.production.consents import submission_problems
 from memorial_tasks.production.order_file import OrderFile, read_order
 from memorial_tasks.production.studio import Studio, Who, now
 from memorial_tasks.quality.inventory import ENTRIES, list_material
@@ -126,7 +127,7 @@ def check(studio: Studio, path: Path, say: Say) -> tuple[OrderFile, list[Problem
                     Problem("order.id_used", "this order id is already used", "choose another id", "order", path.name)
                 )
         if read is not None:
-            problems += submission_problems(read.order, read.folder, now())
+            problems += submission_problems(studio, read, now())
         say("looking at the material")
         found, notes = inspect_material(readable, path.parent.resolve(), studio.settings.assets_dir)
         problems += found
@@ -180,9 +181,7 @@ def submit(studio: Studio, path: Path, who: Who, say: Say = lambda _: None) -> s
             registry.create_order(connection, new)
             for row in rows:
                 registry.add_material(connection, row)
-            enter_record(
-                connection, record, studio.keys, seal=lambda body: seal(body, key, f"consent {order.order}"), who=who.id
-            )
+            open_consent(connection, record, studio.keys, KeyringSealer(studio.keyring), operator=who.id, now=now())
             stored_order = studio.order(connection, order.order)
             studio.audit(
                 connection,

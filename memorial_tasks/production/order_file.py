@@ -44,7 +44,7 @@ class OrderFile:
     evidence: tuple[str, ...]
 
 
-class _UniqueKeys(yaml.SafeLoader):
+class _UniqueKeys(yaml.SafeLoader):  # type: ignore[misc]  # the library has no types
     """A key given twice is an error: the second would silently win."""
 
 
@@ -54,7 +54,7 @@ def _mapping(loader: _UniqueKeys, node: yaml.MappingNode) -> dict[Any, Any]:
         if key.value in seen:
             raise yaml.MarkedYAMLError(problem=f"the key '{key.value}' is given twice", problem_mark=key.start_mark)
         seen.add(key.value)
-    return loader.construct_mapping(node, deep=True)
+    return dict(loader.construct_mapping(node, deep=True))
 
 
 _UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
@@ -140,8 +140,10 @@ def evidence_paths(order: Order) -> tuple[str, ...]:
     """Every paper the order names, once, in order."""
 
     def named() -> Iterator[str]:
-        for person in (*order.grantors, *order.co_kin):
-            yield from person.evidence
+        for grantor in order.grantors:
+            yield from grantor.evidence
+        for relative in order.co_kin:
+            yield from relative.evidence
         yield from order.subject.lifetime_arrangement.evidence
         for other in order.consent.third_parties:
             yield from other.evidence

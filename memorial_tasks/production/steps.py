@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from memorial_tasks.consent.registry import release_allowed
 from memorial_tasks.database import registry
 from memorial_tasks.database.connection import Connection
 from memorial_tasks.database.registry import OrderRow, StepRunRow
@@ -13,19 +12,20 @@ from memorial_tasks.domain.job import ArtifactRef, Job, Result
 from memorial_tasks.domain.permit import Permit
 from memorial_tasks.domain.words import MaterialKind, OrderState
 from memorial_tasks.errors import ConsentRefused, InputRefused, MemorialError, PermitRefused, QualityRefused
+from memorial_tasks.production.consents import permit_for, release_key
+from memorial_tasks.production.credentials import signing_credential, watermark_key
 from memorial_tasks.production.graph import DOCUMENT, INPUTS, MATERIAL, gather, seed_of, sources
 from memorial_tasks.production.params import step_params
-from memorial_tasks.production.permits import permit_for
-from memorial_tasks.production.studio import Studio, Who, now
+from memorial_tasks.production.studio import Studio, Who
 from memorial_tasks.steps.code import code_version, modalities, result_key
 from memorial_tasks.steps.process import StepSecrets
 from memorial_tasks.steps.runner import run_step_locally
-from memorial_tasks.vault.authority import signing_credential, watermark_key
+from memorial_tasks.vault.signing import public_pem
 
 log = logging.getLogger(__name__)
 
 Progress = Callable[[float, str], None]
-RUNNABLE = {OrderState.SUBMITTED, OrderState.RUNNING, OrderState.IN_REVIEW}
+RUNNABLE = {OrderState.SUBMITTED, OrderState.RUNNING, OrderState.IN_REVIEW, OrderState.DELIVERED}
 
 
 @dataclass(frozen=True)
@@ -96,46 +96,6 @@ def current_result(studio: Studio, connection: Connection, order: OrderRow, step
     return row if row and row.state == "done" else None
 
 
-def release_key(studio: Studio, token: str, order: OrderRow, step: str, who: Who) -> tuple[Permit, bytes]:
-    """The key service: the subject's data key, against a live permit only. Every answer is audited.
-
-    Raises `PermitRefused` when the permit is forged, expired, for something else, or dead because consent moved on.
-    """
-    try:
-        with studio.transaction() as connection:
-            permit = release_allowed(
-                connection,
-                token,
-                studio.keys,
-                order=order.order_id,
-                step=step,
-                now=now(),
-                modalities=modalities_of(step),
-            )
-            registry.record_key_release(connection, permit.permit_id, order.order_id, step)
-            studio.audit(
-                connection,
-                "key.released",
-                who,
-                order,
-                decision="granted",
-                data={"step": step, "permit": permit.permit_id},
-            )
-    except ConsentRefused:
-        with studio.transaction() as connection:
-            studio.audit(
-                connection,
-                "key.refused",
-                who,
-                order,
-                decision="refused",
-                reason_code="permit.dead",
-                data={"step": step},
-            )
-        raise
-    return permit, studio.keyring.unwrap(order.subject_id)
-
-
 def modalities_of(step: str) -> tuple[str, ...]:
     """The modalities a permit must cover for this act."""
     return modalities(step) if step in INPUTS else ()
@@ -150,7 +110,7 @@ def run_step(studio: Studio, order_id: str, step: str, who: Who, progress: Progr
         order = studio.order(connection, order_id)
         require_runnable(order)
         planned = plan(studio, connection, order, step)
-        token = permit_for(studio, connection, order, who)
+        token = permit_for(studio, connection, order, step, modalities_of(step))
     permit, data_key = release_key(studio, token, order, step, who)
     with studio.transaction() as connection:
         row = registry.start_step(
@@ -187,7 +147,7 @@ def run_step(studio: Studio, order_id: str, step: str, who: Who, progress: Progr
     )
     secrets = StepSecrets(
         data_key=data_key,
-        permit_public_pem=studio.permit_public_pem,
+        permit_public_pem=public_pem(studio.keys.permit.public),
         watermark_key=watermark_key(studio.settings.keyring) if step in {"seal", "output_gate"} else b"",
         signing=signing_credential(studio.settings) if step in {"seal", "output_gate"} else None,
     )

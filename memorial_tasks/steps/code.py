@@ -13,6 +13,12 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = Path(__file__).resolve().parent.parent
+SOURCES = {".py", ".json", ".yaml", ".csv", ".txt"}
+
+
+def _word(node: ast.expr) -> str:
+    """A member of such a tuple: a plain word, or a member of an enum (``Modality.FACE``)."""
+    return node.attr.lower() if isinstance(node, ast.Attribute) else str(ast.literal_eval(node))
 
 
 @cache
@@ -27,7 +33,7 @@ def _constants(step: str) -> dict[str, tuple[str, ...]]:
         else:
             continue
         if name in {"ROOMS", "MODALITIES"} and node.value is not None:
-            found[name] = tuple(str(value) for value in ast.literal_eval(node.value))
+            found[name] = tuple(_word(item) for item in getattr(node.value, "elts", ()))
     return found
 
 

@@ -48,6 +48,18 @@ from memorial_tasks.vault.store import EncryptedStore, Store
 # Exit codes tell the control plane whether another try can help.
 EXIT_REFUSED, EXIT_PERMIT, EXIT_RETRY = 3, 4, 5
 
+# Their versions decide what a result looks like, so every result document names them.
+MEASURED_PACKAGES = (
+    "torch",
+    "opencv-python-headless",
+    "numpy",
+    "av",
+    "pyworld",
+    "great_expectations",
+    "c2pa-python",
+    "onnxruntime",
+)
+
 MEDIA_TYPES = {
     ".json": "application/json",
     ".png": "image/png",
@@ -132,13 +144,13 @@ def workspace(needed: int, key: str) -> Iterator[Path]:
     root = scratch_root(needed)
     _sweep(root)
     with (root / f"memorial-{key[:24]}.lock").open("w") as lock:
+        # The empty lock file stays: removing it would let a waiter and a newcomer lock two different files.
         fcntl.flock(lock, fcntl.LOCK_EX)
         folder = Path(tempfile.mkdtemp(prefix=f"memorial-{os.getpid()}-", dir=root))
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-            Path(lock.name).unlink(missing_ok=True)
 
 
 def _sweep(root: Path) -> None:
@@ -175,7 +187,7 @@ class Checkpoints:
         """Store the folder as a new generation, then move the pointer, then drop the old generation."""
         previous, self.generation = self.generation, self.generation + 1
         names = sorted(p.relative_to(self.folder).as_posix() for p in self.folder.rglob("*") if p.is_file())
-        for name in names:
+        for name in MEASURED_PACKAGES:
             self.vault.put(f"{self.prefix}/{self.generation}/{name}", self.folder / name)
         pointer = self.folder.parent / "latest.json"
         pointer.write_text(json.dumps({"generation": self.generation, "files": names}))
@@ -192,18 +204,8 @@ class Checkpoints:
 
 
 def _versions() -> dict[str, str]:
-    names = (
-        "torch",
-        "opencv-python-headless",
-        "numpy",
-        "av",
-        "pyworld",
-        "great_expectations",
-        "c2pa-python",
-        "onnxruntime",
-    )
     found = {"python": platform.python_version(), "memorial_tasks": __version__}
-    for name in names:
+    for name in MEASURED_PACKAGES:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -17,9 +17,12 @@ from memorial_tasks.steps.process import EXIT_PERMIT, EXIT_REFUSED, StepSecrets
 from memorial_tasks.vault.store import Store
 
 # Everything else stays behind: a step must not see the database, the keyring's place or Airflow's secrets.
-PASSED_ON = ("PATH", "LANG", "LC_ALL", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "CUDA_VISIBLE_DEVICES",
-             "OMP_NUM_THREADS", "MEMORIAL_SCRATCH", "MEMORIAL_STEP_TRACEBACK", "AWS_PROFILE", "AWS_ACCESS_KEY_ID",
-             "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL")  # fmt: skip
+PASSED_ON = (
+    *("PATH", "LANG", "LC_ALL", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE"),
+    *("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MEMORIAL_SCRATCH", "MEMORIAL_STEP_TRACEBACK"),
+    *("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+    *("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"),
+)
 
 Progress = Callable[[float, str], None]
 
@@ -71,12 +74,13 @@ def run_step_locally(
                    "--assets", str(assets), "--secrets-fd", str(reading)]  # fmt: skip
         if s3_endpoint:
             command += ["--s3-endpoint", s3_endpoint]
+        environment = _environment()
         with subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             pass_fds=(reading,),
-            env=_environment(),
+            env=environment,
             text=True,
         ) as process:
             os.close(reading)

@@ -26,10 +26,10 @@ def signing_key(folder: Path, name: str) -> Ed25519PrivateKey:
             if not path.is_file():
                 key = Ed25519PrivateKey.generate()
                 write_private(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    key = load_pem_private_key(path.read_bytes(), None)
-    if not isinstance(key, Ed25519PrivateKey):
+    stored = load_pem_private_key(path.read_bytes(), None)
+    if not isinstance(stored, Ed25519PrivateKey):
         raise IntegrityError("not an Ed25519 key", where=str(path), remedy="restore the keyring's backup")
-    return key
+    return stored
 
 
 def public_pem(key: Ed25519PublicKey) -> str:

@@ -1,0 +1,141 @@
+"""Airflow tasks as thin shells around the control plane's acts: who acts, what is retried, how a run ends."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import get_current_context, task
+from airflow.sdk.exceptions import AirflowFailException
+
+OWNER = "studio-operations"
+RUN_ID = "{{ dag_run.run_id }}"
+ORDER = "{{ params.order }}"
+TRIES = 3
+
+
+def who(context: Any = None) -> Any:
+    """The task instance as an actor for the audit."""
+    from memorial_tasks.production.studio import Who
+
+    context = context or get_current_context()
+    ti = context["ti"]
+    return Who("service", "airflow", ti.dag_id, ti.run_id, ti.task_id, ti.try_number)
+
+
+def order_of(context: Any = None) -> str:
+    """The order id of this run. `dag_run.conf` is hostile: only an id of the right form gets any further."""
+    from memorial_tasks.domain.order import valid_order_id
+
+    context = context or get_current_context()
+    order = context["params"].get("order", "")
+    if not isinstance(order, str) or not valid_order_id(order):
+        raise AirflowFailException("the run names no valid order id; trigger it with {'order': ORDER}")
+    return order
+
+
+def guarded(act: Callable[[Any, str, Any], Any]) -> Any:
+    """Run an act for the order of this run.
+
+    What a retry can mend (network, a killed step) is raised as it is, so that Airflow tries again; everything else
+    ends the run at once with the reason in the order's state. The last try does so too.
+    """
+    from memorial_tasks.errors import MemorialError
+    from memorial_tasks.production.orders import finish_with_reason
+    from memorial_tasks.production.studio import Studio
+
+    context = get_current_context()
+    order, actor = order_of(context), who(context)
+    studio = Studio.open()
+    try:
+        return act(studio, order, actor)
+    except Exception as error:
+        retryable = getattr(error, "retryable", True)
+        last = context["ti"].try_number > context["ti"].max_tries
+        if retryable and not last:
+            raise
+        state = finish_with_reason(studio, order, error, actor)
+        text = str(error) if isinstance(error, MemorialError) else type(error).__name__
+        raise AirflowFailException(f"order {state}: {text}") from (None if isinstance(error, MemorialError) else error)
+
+
+def step_task(step: str, *, display: str, minutes: int = 60, pool: str = "default_pool") -> Any:
+    """A task that runs one step of the data plane for the order of this run.
+
+    Tried again up to `TRIES` times: a killed step resumes from its last checkpoint, a finished one costs nothing.
+    """
+
+    @task(
+        task_id=step,
+        task_display_name=display,
+        retries=TRIES,
+        retry_delay=timedelta(seconds=5),
+        execution_timeout=timedelta(minutes=minutes),
+        pool=pool,
+        owner=OWNER,
+        doc_md=f"Runs `python -m memorial_tasks.steps {step}` in the data plane. Idempotent; resumes when killed.",
+    )
+    def run() -> dict[str, Any]:
+        from memorial_tasks.production.steps import run_step
+
+        row = guarded(lambda studio, order, actor: run_step(studio, order, step, actor))
+        return {"step": step, "result_key": row.result_key}
+
+    return run()
+
+
+def act_task(
+    name: str, act: Callable[[Any, str, Any], Any], *, display: str, doc: str, minutes: int = 10, retries: int = TRIES
+) -> Any:
+    """A task that runs one act of the control plane for the order of this run."""
+
+    @task(
+        task_id=name,
+        task_display_name=display,
+        retries=retries,
+        retry_delay=timedelta(seconds=5),
+        execution_timeout=timedelta(minutes=minutes),
+        owner=OWNER,
+        doc_md=doc,
+    )
+    def run() -> None:
+        guarded(act)
+
+    return run()
+
+
+class FilmReview(ApprovalOperator):
+    """Puts the sealed film before a person and records the answer in the registry and the audit log.
+
+    Default and time-out are "Reject"; an answer without a responder is no approval. The answer is bound to the digest
+    of the film that was shown, so an approval never carries over to another film.
+    """
+
+    def execute(self, context: Any) -> Any:
+        from memorial_tasks.production.orders import open_review
+        from memorial_tasks.production.studio import Studio
+
+        film = open_review(Studio.open(), order_of(context), who(context))
+        if film is None:
+            self.log.info("this film is approved already")
+            return None
+        return super().execute(context)
+
+    def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
+        from memorial_tasks.production.orders import record_decision
+        from memorial_tasks.production.studio import Studio
+
+        actor = who(context)
+        responder = event.get("responded_by_user") or {}
+        params = event.get("params_input") or {}
+        approved = record_decision(
+            Studio.open(),
+            order_of(context),
+            approved=self.APPROVE in event.get("chosen_options", []),
+            reviewer=responder.get("id") or None,
+            reason=str(params.get("reason") or ""),
+            review_id=f"{actor.run_id}.{actor.task_id}.{actor.attempt}",
+            who=actor,
+        )
+        answer = {**event, "chosen_options": [self.APPROVE if approved else self.REJECT]}
+        return super().execute_complete(context, answer)

@@ -1,0 +1,148 @@
+"""Consent as the acts of production need it: is this order allowed now, and would it be if it were submitted?"""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from memorial_tasks.consent.events import ConsentEvent, EventType, next_event
+from memorial_tasks.consent.record import ConsentRecord, record_from_order, script_digest
+from memorial_tasks.consent.registry import decide_order, grant_permit, refusal, release
+from memorial_tasks.consent.rules import Facts, Reason, decide
+from memorial_tasks.consent.sealing import KeyringSealer
+from memorial_tasks.database import registry
+from memorial_tasks.database.connection import Connection
+from memorial_tasks.database.registry import OrderRow
+from memorial_tasks.domain.permit import Permit
+from memorial_tasks.domain.words import Modality, OrderState
+from memorial_tasks.errors import ConsentRefused, Problem
+from memorial_tasks.production.order_file import OrderFile
+from memorial_tasks.production.studio import Studio, Who, now
+
+# What a second person or time can still mend is no reason to refuse a submission.
+MENDABLE = frozenset({"house.evidence_approved", "house.begun", "house.notice_period"})
+FIELDS = {
+    "cn.rank": "grantors",
+    "default.rank": "grantors",
+    "house.purpose": "purpose",
+    "house.died": "subject.died",
+    "house.grantor_adult": "grantors",
+    "house.minor_subject": "subject.died",
+}
+
+
+def facts_of(studio: Studio, order: OrderRow) -> Facts:
+    """What is true outside the consent record when this order is decided about."""
+    return Facts(script_sha256=order.script_sha256, approvals_needed=studio.settings.evidence_approvals)
+
+
+def require_consent(studio: Studio, order_id: str, who: Who) -> None:
+    """Raise `ConsentRefused` unless consent covers the order now; the answer and its reason go into the audit log.
+
+    A frozen order is set ``frozen``, because a person has to decide about the objection, not about the run.
+    """
+    with studio.transaction() as connection:
+        order = studio.order(connection, order_id)
+        decision, _ = decide_order(
+            connection,
+            order_id,
+            studio.keys.trusted,
+            KeyringSealer(studio.keyring),
+            now=now(),
+            purpose=order.purpose,
+            facts=facts_of(studio, order),
+        )
+        against = decision.against
+        studio.audit(
+            connection,
+            "consent.decided",
+            who,
+            order,
+            decision=decision.decision,
+            reason_code=against[0].code if against else "",
+            data={"reasons_against": len(against)},
+        )
+        if decision.decision == "frozen":
+            registry.set_state(
+                connection,
+                order_id,
+                OrderState.FROZEN,
+                allowed_from=[state for state in OrderState if state is not OrderState.ERASED],
+                reason_code=against[0].code,
+                reason=against[0].text.en,
+            )
+    if not decision.granted:
+        raise refusal(decision, order_id)
+
+
+def permit_for(studio: Studio, connection: Connection, order: OrderRow, act: str, modalities: Sequence[str]) -> str:
+    """A fresh permit for one act of one order; `ConsentRefused` when consent does not cover it now."""
+    token, _ = grant_permit(
+        connection,
+        order.order_id,
+        studio.keys,
+        KeyringSealer(studio.keyring),
+        steps=[act],
+        now=now(),
+        lifetime=timedelta(minutes=studio.settings.permit_minutes),
+        purpose=order.purpose,
+        modalities=[Modality(word) for word in modalities] or list(Modality),
+        facts=facts_of(studio, order),
+    )
+    return token
+
+
+def release_key(studio: Studio, token: str, order: OrderRow, act: str, who: Who) -> tuple[Permit, bytes]:
+    """The key service: the subject's data key, against a live permit and once. Refusals are audited too.
+
+    Raises `PermitRefused` when the permit is forged, expired, used, for something else, or dead: consent moved on.
+    """
+    try:
+        with studio.transaction() as connection:
+            permit = release(connection, token, studio.keys, order=order.order_id, step=act, now=now())
+    except ConsentRefused:
+        with studio.transaction() as connection:
+            studio.audit(
+                connection, "key.refused", who, order, decision="refused", reason_code="permit.dead", data={"step": act}
+            )
+        raise
+    return permit, studio.keyring.unwrap(order.subject_id)
+
+
+def _as_submitted(record: ConsentRecord, operator: str, at: datetime) -> list[ConsentEvent]:
+    """The events the submission itself would bring."""
+    events: list[ConsentEvent] = []
+
+    def happened(kind: EventType, actor_kind: str, actor: str, **fields: object) -> None:
+        events.append(next_event(events, record, kind, at, actor_kind=actor_kind, actor=actor, **fields))
+
+    happened(EventType.REQUESTED, "operator", operator)
+    happened(EventType.EVIDENCE_ENTERED, "operator", operator)
+    for party in record.grantors:
+        window = {"valid_from": record.valid_from, "valid_until": record.valid_until}
+        happened(EventType.GIVEN, "grantor", party.party_id, **window)
+    return events
+
+
+def submission_problems(studio: Studio, read: OrderFile, at: datetime) -> list[Problem]:
+    """What the rules of consent have against this order as it is written: every reason, with article and remedy."""
+    evidence = {}
+    for name in read.evidence:
+        with (read.folder / name).open("rb") as handle:
+            evidence[name] = hashlib.file_digest(handle, "sha256").hexdigest()
+    digest = script_digest([line.text for line in read.script])
+    record = record_from_order(read.order, evidence, digest, (), subject_id="sub-unsubmitted", now=at)
+    decision = decide(
+        record,
+        _as_submitted(record, studio.settings.operator, at),
+        purpose=read.order.purpose,
+        modality=tuple(Modality),
+        now=at,
+        facts=Facts(script_sha256=digest, approvals_needed=1),
+    )
+    return [_problem(reason) for reason in decision.against if reason.code not in MENDABLE and not reason.freezes]
+
+
+def _problem(reason: Reason) -> Problem:
+    remedy = reason.remedy.en if reason.remedy else "see 'memorial consent show'"
+    field = FIELDS.get(reason.code, "purpose" if "purpose" in reason.code else "consent")
+    return Problem(f"consent.{reason.code}", f"{reason.text.en.rstrip('.')} ({reason.article})", remedy, field=field)
