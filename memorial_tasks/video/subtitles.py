@@ -1,10 +1,11 @@
 """Subtitles: a script line cut into cues by phrase, each shown while its words are spoken.
 
-At most two rows of 42 letters in English or 18 characters in Chinese (the usual house rules of broadcasters), a cut where
-the sentence breathes if there is one, never before a closing punctuation mark.
+At most two rows of 42 letters in English or 18 characters in Chinese (the usual house rules of broadcasters), a cut
+where the sentence breathes if there is one, never before a closing punctuation mark.
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -217,12 +218,17 @@ class SubtitlePainter:
 
     def __init__(self, tracks: Mapping[Language, Sequence[Cue]], size: tuple[int, int], font_file: Path) -> None:
         self._tracks = [list(found) for found in tracks.values() if found]
+        self._starts = [[cue.start for cue in track] for track in self._tracks]
         self._size, self._font = size, font_file
         self._drawn: tuple[str, NDArray[np.uint8]] | None = None
 
     def at(self, seconds: float) -> tuple[int, int, NDArray[np.uint8]] | None:
         """The picture of every track's cue at that time, first track on top."""
-        texts = [cue.text for track in self._tracks for cue in track if cue.start <= seconds < cue.end]
+        texts = []
+        for track, starts in zip(self._tracks, self._starts, strict=True):
+            place = bisect_right(starts, seconds) - 1
+            if place >= 0 and seconds < track[place].end:
+                texts.append(track[place].text)
         if not texts:
             return None
         text = "\n".join(texts)

@@ -1,0 +1,69 @@
+"""animate: from the plan and the speech to the performance score and the portrait in motion."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import soundfile
+
+from memorial_tasks.domain.order import Record
+from memorial_tasks.domain.timing import DirectionPlan, SpeechTiming
+from memorial_tasks.performance.perform import perform
+from memorial_tasks.performance.score import CHANNELS
+from memorial_tasks.steps.contract import StepContext
+from memorial_tasks.video.encode import FilmWriter
+
+ROOMS = ("performance", "face", "video")
+MODALITIES = ("face", "voice")
+
+
+class Params(Record):
+    """`size` of the film (the portrait is rendered at the size that fits it) and pictures a second."""
+
+    size: Literal["720p", "1080p", "2160p"] = "1080p"
+    fps: Literal[25, 30] = 25
+    config: str = ""
+
+
+def load_renderer(folder: Path, assets: Path) -> Any:
+    """The face room's renderer; its own function so that tests can put a drawn face here."""
+    from memorial_tasks.face.render import FaceRenderer
+
+    return FaceRenderer.load(folder, assets)
+
+
+def run(context: StepContext, params: Params) -> dict[str, Any]:
+    """Reads plan.json, timing.json, speech.wav and face/*; writes score.*, portrait.mp4 and matte.png."""
+    plan = DirectionPlan.model_validate_json(context.file("plan.json").read_bytes())
+    timing = SpeechTiming.model_validate_json(context.file("timing.json").read_bytes())
+    speech, rate = soundfile.read(str(context.file("speech.wav")), dtype="float32", always_2d=True)
+    context.progress(0.0, "writing the score")
+    score = perform(timing, speech.mean(axis=1), rate, plan, context.seed)
+    score.save(context.out / "score.safetensors")
+    about = {
+        "rate_hz": score.rate_hz,
+        "duration": score.duration,
+        "lead_in": score.lead_in,
+        "seed": context.seed,
+        "channels": {name: {"low": c.low, "high": c.high, "meaning": c.meaning} for name, c in CHANNELS.items()},
+    }
+    (context.out / "score.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+    del speech
+
+    context.progress(0.03, "loading the face")
+    renderer = load_renderer(context.inputs / "face", context.assets)
+    width, height = renderer.size
+    even = (width // 2 * 2, height // 2 * 2)
+    frames = score.frames(params.fps)
+    cv2.imwrite(str(context.out / "matte.png"), renderer.matte()[: even[1], : even[0]])
+    # 4:4:4 and almost lossless: this is an intermediate, the eyes and lips are composed from it
+    with FilmWriter(
+        context.out / "portrait.mp4", even, params.fps, crf=8, preset="ultrafast", pixel_format="yuv444p"
+    ) as writer:
+        for picture in renderer.frames(
+            score.sampled(params.fps), params.fps, lambda share, what: context.progress(0.05 + 0.94 * share, what)
+        ):
+            writer.picture(picture[: even[1], : even[0]])
+    context.progress(1.0, f"{frames} pictures rendered")
+    return {"frames": writer.frames, "duration": round(score.duration, 3), "width": even[0], "height": even[1]}

@@ -1,0 +1,97 @@
+"""compose: portrait, background, speech, music and subtitles become the film, still without its label."""
+
+import json
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from memorial_tasks.domain.order import Record
+from memorial_tasks.domain.timing import SpeechTiming
+from memorial_tasks.domain.words import Language
+from memorial_tasks.errors import InputRefused, Problem
+from memorial_tasks.steps.contract import StepContext
+from memorial_tasks.video.compose import compose_film
+from memorial_tasks.video.encode import SIZES
+from memorial_tasks.video.fonts import cjk_font
+from memorial_tasks.video.subtitles import Cue, cues, write_srt
+
+ROOMS = ("video",)
+MODALITIES = ("face", "voice")
+
+
+class Params(Record):
+    """`subtitles` are the tracks wanted, `burn` those of them that are drawn into the picture."""
+
+    size: Literal["720p", "1080p", "2160p"] = "1080p"
+    fps: Literal[25, 30] = 25
+    subtitles: tuple[Language, ...] = ()
+    burn: tuple[Language, ...] = ()
+
+
+def run(context: StepContext, params: Params) -> dict[str, Any]:
+    """Reads portrait.mp4, matte.png, speech.wav, timing.json and what else there is; writes film.mp4,
+    subtitles/<language>.srt and poster.png."""
+    timing = SpeechTiming.model_validate_json(context.file("timing.json").read_bytes())
+    matte = cv2.imread(str(context.file("matte.png")), cv2.IMREAD_GRAYSCALE)
+    if matte is None:
+        raise InputRefused(
+            [Problem("matte.unreadable", "the matte is no picture", "run animate again", file="matte.png")]
+        )
+    tracks = _tracks(context, params, timing)
+    for language, found in tracks.items():
+        write_srt(context.out / "subtitles" / f"{language.value}.srt", found)
+    burned = {language: tracks[language] for language in params.burn if language in tracks}
+    report = compose_film(
+        context.file("portrait.mp4"),
+        np.asarray(matte, np.uint8),
+        context.file("speech.wav"),
+        timing,
+        context.out / "film.mp4",
+        context.out / "poster.png",
+        size=SIZES[params.size],
+        fps=params.fps,
+        background=context.optional("background.mkv") or context.optional("background.png"),
+        music=context.optional("music.wav"),
+        burned=burned,
+        font_file=cjk_font(context.assets) if burned else None,
+        progress=context.progress,
+    )
+    return {
+        "frames": report.frames,
+        "duration": round(report.duration, 3),
+        "loudness_lufs": round(report.loudness, 2),
+        "true_peak_dbtp": round(report.true_peak, 2),
+        "subtitles": sorted(language.value for language in tracks),
+        "music": context.optional("music.wav") is not None,
+    }
+
+
+def _tracks(context: StepContext, params: Params, timing: SpeechTiming) -> dict[Language, list[Cue]]:
+    """Cues of every track wanted. The spoken language needs no translation; another one without a translation
+    is refused by name, because a silent omission would only be seen by the family."""
+    given: dict[Language, tuple[str, ...]] = {}
+    path = context.optional("subtitles.json")
+    if path is not None:
+        try:
+            given = TypeAdapter(dict[Language, tuple[str, ...]]).validate_python(json.loads(path.read_bytes()))
+        except (ValidationError, json.JSONDecodeError) as error:
+            raise InputRefused(
+                [Problem("subtitles.unreadable", "subtitles.json is not {language: [text per line]}", "write it so")]
+            ) from error
+    spoken = {line.language for line in timing.lines}
+    wanted = tuple(dict.fromkeys((*params.subtitles, *params.burn)))
+    missing = [language for language in wanted if language not in spoken and language not in given]
+    if missing:
+        raise InputRefused(
+            [
+                Problem(
+                    "subtitles.missing", f"no {language.value} text", "add a translation", f"translation.{language}"
+                )
+                for language in missing
+            ]
+        )
+    return {
+        language: cues(timing, given.get(language) if language not in spoken else None, language) for language in wanted
+    }

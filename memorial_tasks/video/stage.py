@@ -1,0 +1,216 @@
+"""The stage: where the person stands in the picture, what is behind them, and how the two are joined.
+
+Everything that does not move is computed once; a picture then costs one blend.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from memorial_tasks.errors import InputRefused, Problem
+from memorial_tasks.video.encode import facts, pictures
+
+Picture = NDArray[np.uint8]
+Plane = NDArray[np.float32]
+HEADROOM: Final = 0.115  # of the picture's height above the hair
+PUSH: Final = 0.035  # how much a still background grows over the film
+VIDEO: Final = frozenset({".mkv", ".mp4", ".mov", ".webm", ".avi"})
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the portrait lies on the canvas: scaled size (w, h), its top left corner (may lie outside)."""
+
+    size: tuple[int, int]
+    left: int
+    top: int
+
+
+def place_person(matte: Picture, canvas: tuple[int, int]) -> Placement:
+    """Shoulders on the lower edge, the hair `HEADROOM` below the upper one, the head in the middle.
+
+    `matte` is uint8 [H, W], `canvas` (w, h). Raises `InputRefused` when the matte shows nobody.
+    """
+    solid = matte > 127
+    rows = np.flatnonzero(solid.mean(axis=1) > 0.01)
+    if len(rows) < 8 or solid.mean() < 0.01:
+        raise InputRefused(
+            [Problem("matte.empty", "the matte shows no person", "choose another base photo", file="matte.png")]
+        )
+    height, width = matte.shape
+    wide, high = canvas
+    first, last = int(rows[0]), int(rows[-1]) + 1
+    scale = high * (1 - HEADROOM) / (last - first)
+    if first <= 0.01 * height:  # the hair touches the photo's edge: no air above what was cut off
+        scale = high / (last - first)
+    head = solid[first : first + max(1, (last - first) // 3)]
+    centre = float(np.average(np.arange(width), weights=np.maximum(head.sum(axis=0), 1e-6)))
+    size = (max(2, round(width * scale)), max(2, round(height * scale)))
+    top = high - round(last * scale)
+    return Placement(size, round(wide / 2 - centre * scale), top)
+
+
+def soft_matte(matte: Picture, placement: Placement) -> Plane:
+    """The matte at the placed size, 0..1, faded where the person runs out of the photo at its sides."""
+    width, height = placement.size
+    shrinks = height < matte.shape[0]
+    alpha = cv2.resize(matte, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    plane = np.clip(alpha.astype(np.float32) / 255, 0, 1)
+    ramp = max(2, round(0.13 * width))
+    for side in (0, 1):
+        edge = plane[:, :2] if side == 0 else plane[:, -2:]
+        if float((edge > 0.5).mean()) < 0.02:
+            continue
+        fade = np.clip(np.arange(width) / ramp, 0, 1)
+        fade = 0.5 - 0.5 * np.cos(np.pi * fade)
+        plane *= (fade if side == 0 else fade[::-1]).astype(np.float32)
+    if float((plane[:2] > 0.5).mean()) > 0.02 and placement.top > 0:
+        fade = np.clip(np.arange(height) / ramp, 0, 1)
+        plane *= (0.5 - 0.5 * np.cos(np.pi * fade)).astype(np.float32)[:, None]
+    return np.asarray(plane, np.float32)
+
+
+def studio_backdrop(canvas: tuple[int, int], seed: int = 0) -> Picture:
+    """A painted studio wall: warm grey, lit behind the head, darker at the edges, grained against banding."""
+    width, height = canvas
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    far = np.hypot((x / width - 0.5) * 1.25, (y / height - 0.42) * 0.95)
+    light = np.exp(-((far / 0.42) ** 2))[..., None]
+    dark, bright = np.array([52, 54, 60], np.float32), np.array([148, 142, 134], np.float32)
+    wall = dark + (bright - dark) * light
+    random = np.random.default_rng(seed)
+    cloud = cv2.resize(random.standard_normal((9, 16)).astype(np.float32), canvas, interpolation=cv2.INTER_CUBIC)
+    wall *= (1 + 0.025 * cloud)[..., None]
+    grain = random.standard_normal((height, width, 1)).astype(np.float32) * 1.3
+    return np.asarray(np.clip(wall + grain + 0.5, 0, 255), np.uint8)
+
+
+def cover(image: Picture, canvas: tuple[int, int], scale: float = 1.0) -> Picture:
+    """The image filling `canvas` times `scale`, cut in the middle."""
+    wide, high = round(canvas[0] * scale), round(canvas[1] * scale)
+    height, width = image.shape[:2]
+    factor = max(wide / width, high / height)
+    size = max(wide, round(width * factor)), max(high, round(height * factor))
+    turned = cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
+    left, top = (size[0] - wide) // 2, (size[1] - high) // 2
+    return np.asarray(turned[top : top + high, left : left + wide], np.uint8)
+
+
+class Backdrop:
+    """What is behind the person. `at(n)` gives picture n, uint8 [H, W, 3]; ask in order."""
+
+    def __init__(self, source: Path | None, canvas: tuple[int, int], fps: int, frames: int) -> None:
+        self.canvas, self._frames = canvas, max(1, frames)
+        self.moves = source is not None
+        self._film: Iterator[Picture] | None = None
+        if source is not None and source.suffix.lower() in VIDEO:
+            about = facts(source)
+            self._ratio = about.fps / fps
+            scale = max(canvas[0] / about.width, canvas[1] / about.height)
+            # half the size and back: a lens that is not focused on the background, for nothing
+            self._half = (round(about.width * scale / 2) // 2 * 2, round(about.height * scale / 2) // 2 * 2)
+            self._film = pictures(source, self._half, loop=True)
+            self._shown, self._still = -1, np.zeros((2, 2, 3), np.uint8)
+        elif source is not None:
+            image = cv2.imread(str(source), cv2.IMREAD_COLOR)
+            if image is None:
+                raise InputRefused(
+                    [Problem("background.unreadable", "the background cannot be read", "use PNG", file=source.name)]
+                )
+            large = cover(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8), canvas, 1 + PUSH)
+            self._still = np.asarray(cv2.GaussianBlur(large, (0, 0), canvas[1] / 270), np.uint8)
+        else:
+            self._still = studio_backdrop(canvas)
+
+    def at(self, number: int) -> Picture:
+        """Picture `number`. A still photo comes slowly nearer; a film goes on, begun again at its end."""
+        if self._film is not None:
+            wanted = int(number * self._ratio)
+            while self._shown < wanted:
+                self._still = next(self._film)
+                self._shown += 1
+            return cover(self._still, self.canvas)
+        if not self.moves:
+            return self._still
+        width, height = self.canvas
+        share = number / self._frames
+        zoom = 1 + PUSH * share
+        size_w, size_h = self._still.shape[1], self._still.shape[0]
+        seen_w, seen_h = size_w / zoom, size_h / zoom
+        matrix = np.array(
+            [[seen_w / width, 0, (size_w - seen_w) / 2], [0, seen_h / height, (size_h - seen_h) / 2]], np.float64
+        )
+        turned = cv2.warpAffine(
+            self._still,
+            matrix,
+            self.canvas,
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        return np.asarray(turned, np.uint8)
+
+
+class Stage:
+    """Joins person and backdrop. `picture(portrait, n)` gives one finished picture uint8 [H, W, 3]."""
+
+    def __init__(self, matte: Picture, sample: Picture, backdrop: Backdrop) -> None:
+        """`sample` is one picture of the portrait at the matte's size: it decides the colour match."""
+        self.backdrop = backdrop
+        self.placement = place_person(matte, backdrop.canvas)
+        wide, high = backdrop.canvas
+        left, top = self.placement.left, self.placement.top
+        width, height = self.placement.size
+        self._canvas = slice(max(0, top), min(high, top + height)), slice(max(0, left), min(wide, left + width))
+        self._photo = tuple(
+            slice(area.start - corner, area.stop - corner)
+            for area, corner in zip(self._canvas, (top, left), strict=True)
+        )
+        behind = backdrop.at(0)
+        alpha = soft_matte(matte, self.placement)[self._photo]
+        self._alpha = _wrapped(alpha, high)
+        self._beyond = np.ascontiguousarray(1 - self._alpha)
+        self._look = _colour_match(sample, matte, behind)
+        if not backdrop.moves:
+            self._base = _with_shadow(behind, alpha, self._canvas)
+        self._fixed = not backdrop.moves
+
+    def picture(self, portrait: Picture, number: int) -> Picture:
+        """`portrait` is uint8 RGB at `placement.size`."""
+        canvas = self._base.copy() if self._fixed else self.backdrop.at(number)
+        person = cv2.LUT(np.ascontiguousarray(portrait[self._photo]), self._look)
+        behind = np.ascontiguousarray(canvas[self._canvas])
+        canvas[self._canvas] = cv2.blendLinear(person, behind, self._alpha, self._beyond)
+        return canvas
+
+
+def _wrapped(alpha: Plane, height: int) -> Plane:
+    """Light wrap: a lit background shines a little over the person's edge."""
+    inner = cv2.GaussianBlur(alpha, (0, 0), max(1.0, height / 200))
+    return np.ascontiguousarray(alpha * (1 - 0.22 * np.clip(1.9 * (1 - inner), 0, 1)), np.float32)
+
+
+def _with_shadow(behind: Picture, alpha: Plane, area: tuple[slice, slice]) -> Picture:
+    """A soft shadow of the person on a studio wall."""
+    height, width = behind.shape[:2]
+    shade = np.zeros((height, width), np.float32)
+    shade[area] = alpha
+    soft = cv2.GaussianBlur(shade, (0, 0), height / 24)
+    soft = cv2.warpAffine(soft, np.array([[1, 0, width / 70], [0, 1, height / 60]], np.float64), (width, height))
+    return np.asarray(np.clip(behind * (1 - 0.20 * soft[..., None]), 0, 255), np.uint8)
+
+
+def _colour_match(sample: Picture, matte: Picture, behind: Picture) -> Picture:
+    """A table uint8 [1, 256, 3]: moves the person's white balance an eighth of the way towards the scene's,
+    and their contrast not at all. Skin must stay the skin the family knows."""
+    person = sample[matte > 200].astype(np.float64).mean(axis=0) + 1
+    scene = behind.reshape(-1, 3).astype(np.float64).mean(axis=0) + 1
+    tint = (scene / scene.mean()) / (person / person.mean())
+    gain = np.clip(tint**0.12, 0.95, 1.05)
+    gain /= gain.mean()
+    table = np.arange(256)[:, None] * gain[None]
+    return np.asarray(np.clip(table + 0.5, 0, 255), np.uint8)[None]
