@@ -8,7 +8,7 @@ comes before a use, which then fails, or after it, which then was lawful: nothin
 import json
 import re
 import secrets
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -251,31 +251,6 @@ def open_consent(
         signed.signature,
         tuple(events),
     )
-
-
-@dataclass(frozen=True)
-class _OneWay:
-    """A sealer that only closes."""
-
-    close: Callable[[bytes], bytes]
-
-    def seal(self, subject: str, document: bytes, label: str) -> bytes:
-        return self.close(document)
-
-    def open(self, subject: str, sealed: bytes, label: str) -> bytes | None:
-        raise NotImplementedError
-
-
-def enter_record(
-    connection: Connection,
-    record: ConsentRecord,
-    keys: ConsentKeys,
-    *,
-    seal: Callable[[bytes], bytes],
-    who: str,
-) -> Consent:
-    """`open_consent` for intake, which holds the subject's key at that moment: `seal` must use `record_label`."""
-    return open_consent(connection, record, keys, _OneWay(seal), operator=who, now=record.created_at)
 
 
 def append_event(

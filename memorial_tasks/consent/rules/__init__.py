@@ -12,7 +12,6 @@ from memorial_tasks.consent.events import ConsentEvent
 from memorial_tasks.consent.record import ConsentRecord
 from memorial_tasks.consent.rules import cn, default, eu, house, us_ca, us_ny, us_tn
 from memorial_tasks.consent.rules.base import Case, Decision, DecisionWord, Facts, Reason, Rule, Words
-from memorial_tasks.consent.rules.submission import submission_decision, submission_problems
 from memorial_tasks.domain.words import Modality, Purpose
 
 __all__ = [
@@ -25,8 +24,6 @@ __all__ = [
     "Words",
     "decide",
     "packs_for",
-    "submission_decision",
-    "submission_problems",
 ]
 
 Packs = Mapping[str, tuple[Rule, ...]]
