@@ -12,7 +12,7 @@ from memorial_tasks.quality.faces import FaceFinder
 from memorial_tasks.quality.photos import PhotoMeasure, measure_photo, usable
 
 MOST_FRAMES = 60  # over all videos of an order
-LOOKED_AT = 600  # candidates over all videos
+LOOKED_AT = 300  # candidates over all videos
 LONG_VIDEO = 300.0  # s; of a longer one only key frames are looked at
 
 

@@ -37,6 +37,7 @@ USABLE_LUMA = (30.0, 228.0)
 USABLE_CONTRAST = 10.0
 USABLE_YAW = 50.0
 USABLE_IN_FRAME = 0.93
+SAME_LAYOUT = 0.013  # of the face's width; measured: copies move less, other frames of one sitting more
 LIKE_THE_REST = 0.25  # of the whole set's resemblance; below: perhaps another person. A hint, never a refusal
 
 
@@ -94,6 +95,7 @@ class PhotoPrint:
     picture: int  # 64-bit difference hash of the whole picture
     face: Grey | None  # aligned, light removed, [64, 64]
     shape: NDArray[np.float32] | None  # mesh turned upright and to the front, [468, 3]
+    layout: NDArray[np.float32] | None = None  # where the mesh lies, in fractions of the picture, [468, 2]
 
 
 def measure_photo(rgb: Rgb, models: FaceFinder) -> tuple[PhotoMeasure, PhotoPrint]:
@@ -133,7 +135,10 @@ def measure_photo(rgb: Rgb, models: FaceFinder) -> tuple[PhotoMeasure, PhotoPrin
         mouth=mouth_opening(points),
         eyes=eye_opening(points),
     )
-    return measure, PhotoPrint(_difference_hash(grey), _without_light(aligned), _front(points))
+    return measure, PhotoPrint(
+        _difference_hash(grey), _without_light(aligned), _front(points),
+        np.asarray(points[:468, :2] / np.array([rgb.shape[1], rgb.shape[0]]), np.float32),
+    )  # fmt: skip
 
 
 def usable(measure: PhotoMeasure) -> bool:
@@ -263,12 +268,18 @@ def _of(value: float) -> float:
 
 
 def _same_picture(one: PhotoPrint, other: PhotoPrint) -> bool:
-    """The same shot, rescaled or encoded again; two shots of one sitting differ in the face."""
+    """The same shot, rescaled or encoded again; in two shots of one sitting the face has moved."""
     if (one.picture ^ other.picture).bit_count() > 4:
         return False
-    if one.face is None or other.face is None:
+    if one.face is None or other.face is None or one.layout is None or other.layout is None:
         return one.face is None and other.face is None
-    return _correlation(one.face, other.face) > 0.985
+    return layout_change(one.layout, other.layout) < SAME_LAYOUT and _correlation(one.face, other.face) > 0.95
+
+
+def layout_change(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Mean distance of the same mesh points in two pictures, as a fraction of the face's width."""
+    width = float(one[:, 0].max() - one[:, 0].min()) or 1.0
+    return float(np.linalg.norm(one - other, axis=1).mean()) / width
 
 
 def _correlation(one: Grey, other: Grey) -> float:

@@ -48,8 +48,6 @@ PHOTOS = Suite(
         Rule("photo.several_faces", "faces", _W, "several faces are in it", "cut it to the person alone", most=1),
         Rule("photo.face_small", "inter_ocular", _W, "the face is too small to learn from",
              "scan the print at 600 dpi or bring a closer photo", least=photos.USABLE_INTER_OCULAR),
-        Rule("photo.face_modest", "inter_ocular", _I, "the face has few pixels", "a closer photo would look sharper",
-             least=60),
         Rule("photo.blurred", "sharpness", _W, "the face is blurred", "bring a sharper photo",
              least=photos.USABLE_SHARPNESS),
         Rule("photo.dark", "luma", _W, "the face is too dark", "bring a photo in better light",
@@ -137,4 +135,39 @@ VOICE_SET = Suite(
     ),
 )  # fmt: skip
 
-SUITES = {suite.name: suite for suite in (PHOTOS, PHOTO_SET, VOICE, VOICE_SET)}
+FILM = Suite(
+    "film",
+    "The finished film",
+    (
+        Rule("film.too_short", "longer", _C, "it ends before everything is said", "compose and seal it again", least=-0.7),
+        Rule("film.too_long", "longer", _W, "it is longer than its speech and cards", "look at its end", most=3.0),
+        Rule("film.picture_and_sound", "av_difference", _W, "picture and sound are not equally long", "seal it again",
+             most=0.35),
+        Rule("film.black", "black_share", _C, "much of it is black", "animate and compose it again", most=0.25),
+        Rule("film.black_run", "black_longest", _W, "it is black for seconds", "look at it there", most=2.0),
+        Rule("film.frozen", "frozen_longest", _C, "the picture stands still while the person speaks", "animate it again",
+             most=1.0),
+        Rule("film.no_face", "speech_faces", _C, "no single face is seen while the person speaks", "animate it again",
+             least=0.5),
+        Rule("film.face_lost", "speech_faces", _W, "the face is lost at times", "look at the contact sheet", least=0.9),
+        Rule("film.loudness_off", "loudness", _C, "it is far from the loudness agreed", "compose it again",
+             least=-22, most=-10),
+        Rule("film.loudness", "loudness", _W, "its loudness is not within 1.5 of -16 LUFS", "compose it again",
+             least=-17.5, most=-14.5),
+        Rule("film.true_peak", "true_peak", _W, "the peaks are too high for some players", "compose it again", most=-0.5),
+        Rule("film.clipped", "clipped", _W, "the sound is cut off at its loudest", "compose it again", most=0.001),
+        Rule("film.silence", "silence_longest", _W, "nothing can be heard for a long time", "listen there", most=6.0),
+        Rule("film.silent", "silence_share", _C, "most of it is silent", "speak and compose it again", most=0.8),
+        Rule("film.not_heard", "speech_heard", _C, "the voice is not heard where words should be", "speak it again",
+             least=0.5),
+        Rule("film.hardly_heard", "speech_heard", _W, "some words may not be heard as speech", "listen to it", least=0.8),
+        Rule("film.misplaced", "speech_misplaced", _W, "the voice does not come when it is planned", "compose it again",
+             most=0.35),
+        Rule("film.lips", "sync_r", _W, "the mouth hardly follows the voice", "animate it again", least=0.25),
+        Rule("film.lips_late", "sync_late", _W, "the mouth comes early or late", "compose it again", most=0.2),
+        Rule("film.lips_open", "bilabial_closed", _I, "the lips do not close at m, b and p", "animate it again", most=0.6),
+        Rule("film.words", "word_errors", _I, "a speech recogniser misses many words", "listen to it", most=0.6),
+    ),
+)  # fmt: skip
+
+SUITES = {suite.name: suite for suite in (PHOTOS, PHOTO_SET, VOICE, VOICE_SET, FILM)}

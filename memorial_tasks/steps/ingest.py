@@ -61,6 +61,7 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
             problems.extend(replace(one, file=f"{path.parent.name}/{path.name}") for one in refused.problems)
 
     originals = {kind: context.files(kind) for kind in ("photo", "voice", "video", "background", "music")}
+    problems += _twice(originals["photo"]) + _twice(originals["voice"] + originals["video"])
     detector = SpeechDetector()
     for number, path in enumerate(originals["photo"]):
         context.progress(0.3 * number / len(originals["photo"]), "photos")
@@ -92,6 +93,16 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
         "recorded_s": round(sum(one["seconds"] for one in record["voice"].values()), 1),
         "with_text": texts,
     }
+
+
+def _twice(paths: list[Path]) -> list[Problem]:
+    """Two originals that would be written to one place."""
+    stems = [path.stem for path in paths]
+    return [
+        Problem("material.id_twice", "two originals have this id", "give each its own id", file=path.name)
+        for path in paths
+        if stems.count(path.stem) > 1
+    ]
 
 
 def _photo(context: StepContext, path: Path, record: Numbers) -> None:

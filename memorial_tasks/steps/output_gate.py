@@ -1,0 +1,95 @@
+"""Output gate: the finished film, watched and listened to through its numbers, before any person is asked.
+
+Like the quality gate it answers and does not raise: a film that fails is kept for the person who looks why.
+"""
+
+import json
+import math
+from typing import Any
+
+from memorial_tasks.domain.finding import Finding
+from memorial_tasks.domain.order import Record
+from memorial_tasks.domain.timing import DirectionPlan, SpeechTiming
+from memorial_tasks.domain.words import Language, Severity
+from memorial_tasks.face.landmarks import FaceModels
+from memorial_tasks.provenance.verify import verify_film
+from memorial_tasks.quality.film import FilmLook, measure_film, word_errors
+from memorial_tasks.quality.gate import run_gate
+from memorial_tasks.quality.sheets import contact_sheet, spectrogram
+from memorial_tasks.quality.voice import SpeechDetector
+from memorial_tasks.steps.contract import StepContext
+
+ROOMS = ("quality", "face", "provenance")
+MODALITIES: tuple[str, ...] = ()
+_LAYERS = {"label": "the visible and audible label", "aigc": "the AIGC key", "c2pa": "the signed manifest",
+           "watermark": "the watermark"}  # fmt: skip
+
+
+class Params(Record):
+    """`expected_duration` in seconds of the finished film; left out, it follows from the speech and the cards."""
+
+    content_id: str
+    language: Language
+    expected_duration: float | None = None
+
+
+def run(context: StepContext, params: Params) -> dict[str, Any]:
+    """Write report.json, measurements.json, contact-sheet.png, spectrogram.png and docs.tar.gz; returns `passed`."""
+    film = context.file("film.mp4")
+    timing = SpeechTiming.model_validate_json(context.file("timing.json").read_text("utf-8"))
+    plan = DirectionPlan.model_validate_json(context.file("plan.json").read_text("utf-8"))
+    models, detector = FaceModels.load(context.assets), SpeechDetector()
+    measure, look = measure_film(film, timing, models, detector, context.progress, params.expected_duration)
+    context.progress(0.78, "contact sheet and spectrogram")
+    contact_sheet(context.out / "contact-sheet.png", look.shots)
+    spectrogram(context.out / "spectrogram.png", look.sound, look.rate)
+    row = measure.numbers()
+    if params.language is Language.EN_US:
+        row["word_errors"] = _judged(look, timing, plan)
+    context.progress(0.85, "reading the marks back")
+    layers = _marks(context, params.content_id)
+    row |= {f"mark_{name}": float(ok) for name, (ok, _detail) in layers.items()}
+    report = run_gate("film", {"film": {"all": row}}, context.out / "docs.tar.gz")
+    missing = tuple(
+        Finding(
+            code=f"film.{name}", severity=Severity.CRITICAL, what=f"{_LAYERS[name]} cannot be read back: {detail}",
+            remedy="seal the film again", value=0.0, limit=1.0,
+        )
+        for name, (ok, detail) in layers.items()
+        if not ok
+    )  # fmt: skip
+    report = report.model_copy(
+        update={"passed": report.passed and not missing, "findings": (*missing, *report.findings)}
+    )
+    (context.out / "report.json").write_text(report.model_dump_json(indent=1), "utf-8")
+    numbers = {key: round(value, 5) if math.isfinite(value) else None for key, value in row.items()}
+    (context.out / "measurements.json").write_text(json.dumps(numbers, indent=1, sort_keys=True))
+    context.progress(1.0, "passed" if report.passed else "closed")
+    return {
+        "passed": report.passed,
+        "findings": [finding.model_dump(mode="json") for finding in report.findings],
+        **{key: value for key, value in numbers.items() if value is not None},
+    }
+
+
+def _judged(look: FilmLook, timing: SpeechTiming, plan: DirectionPlan) -> float:
+    from memorial_tasks.quality.film import SPEECH_START
+
+    first, last = SPEECH_START - 0.3, SPEECH_START + timing.duration + 0.3
+    part = look.sound[int(first * look.rate) : int(last * look.rate)]
+    return word_errors(part, look.rate, [line.text for line in plan.lines])
+
+
+def _marks(context: StepContext, content_id: str) -> dict[str, tuple[bool, str]]:
+    """Each layer of the label: is it there, and what was found. Without anchors or key that layer is not asked."""
+    found = verify_film(
+        context.file("film.mp4"),
+        anchors_pem=context.signing.anchors_pem if context.signing else "",
+        watermark_key=context.watermark_key,
+        assets=context.assets,
+        content_id=content_id,
+    )
+    asked = ["label", "aigc"]
+    asked += ["c2pa"] if context.signing else []
+    asked += ["watermark"] if context.watermark_key else []
+    return {name: (getattr(found, name).ok, getattr(found, name).detail) for name in asked}
