@@ -1,0 +1,57 @@
+"""Person and background: a soft matte that follows hair, and the background behind the person filled in."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+def soft_matte(rgb: NDArray[np.uint8], coarse: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Refine the segmenter's coarse outline (float32 [H, W]) along the picture's edges: a guided filter (He 2013) at two
+    radii. Returns float32 [H, W] in 0..1."""
+    height, width = coarse.shape
+    scale = 512 / max(height, width)
+    small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else rgb
+    alpha = cv2.resize(coarse, (small.shape[1], small.shape[0]), interpolation=cv2.INTER_AREA)
+    guide = cv2.cvtColor(small, cv2.COLOR_RGB2LAB).astype(np.float32) / 255
+    for radius, softness in ((12, 1e-3), (4, 3e-4)):
+        alpha = np.mean([_guided(guide[..., k], alpha, radius, softness) for k in range(3)], axis=0).astype(np.float32)
+    alpha = ((alpha - 0.12) / 0.76).clip(0, 1)
+    labels, marks, stats, _ = cv2.connectedComponentsWithStats((alpha > 0.4).astype(np.uint8))
+    if labels > 1:
+        largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+        near = cv2.dilate((marks == largest).astype(np.uint8), np.ones((9, 9), np.uint8))
+        alpha = alpha * near
+    return np.asarray(cv2.resize(alpha, (width, height), interpolation=cv2.INTER_CUBIC), np.float32).clip(0, 1)
+
+
+def _guided(guide: NDArray[np.float32], source: NDArray[np.float32], radius: int, softness: float) -> NDArray[np.float32]:
+    size = (2 * radius + 1, 2 * radius + 1)
+
+    def mean(image: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(cv2.blur(image, size), np.float32)
+
+    m_g, m_s = mean(guide), mean(source)
+    slope = (mean(guide * source) - m_g * m_s) / (mean(guide * guide) - m_g * m_g + softness)
+    return mean(slope) * guide + mean(m_s - slope * m_g)
+
+
+def clean_plate(rgb: NDArray[np.uint8], matte: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The background with the person filled in from its borders (a pull-push pyramid): seen only in the narrow strips that
+    a moving head uncovers."""
+    weight = 1 - cv2.dilate((matte > 0.03).astype(np.uint8), np.ones((7, 7), np.uint8)).astype(np.float32)
+    if weight.mean() < 0.02:
+        return rgb.copy()
+    levels = [(rgb.astype(np.float32) * weight[..., None], weight)]
+    while min(levels[-1][1].shape) > 2:
+        colour, share = levels[-1]
+        size = (max(1, share.shape[1] // 2), max(1, share.shape[0] // 2))
+        levels.append((cv2.resize(colour, size, interpolation=cv2.INTER_AREA), cv2.resize(share, size, interpolation=cv2.INTER_AREA)))
+    colour, share = levels[-1]
+    filled = colour / np.maximum(share[..., None], 1e-4)
+    for colour, share in reversed(levels[:-1]):
+        up = cv2.resize(filled, (share.shape[1], share.shape[0]), interpolation=cv2.INTER_LINEAR)
+        known = np.minimum(share * 4, 1)[..., None]
+        filled = colour / np.maximum(share[..., None], 1e-4) * known + up * (1 - known)
+    plate = filled.clip(0, 255)
+    keep = cv2.GaussianBlur(weight, (0, 0), 1.5)[..., None] * weight[..., None]
+    return np.asarray(rgb * keep + plate * (1 - keep), np.uint8)

@@ -1,0 +1,156 @@
+"""Inside of the mouth: the person's own teeth from photos that show them, or a dark cavity with a soft row of teeth.
+
+Teeth do not stretch when a mouth opens. So the picture of an open mouth is hung from the upper lip (upper teeth) and set
+on the lower lip (lower teeth and tongue) at its own scale, and only the dark middle gives way.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from memorial_tasks.face import geometry as geo
+from memorial_tasks.face import topology as topo
+from memorial_tasks.face.warp import Region, remap
+
+CAVITY = np.array([52.0, 24.0, 22.0], np.float32)  # RGB of a mouth's depth
+TEETH_OPENING = 0.055  # ipd: from here on a photo can show what is inside
+
+
+@dataclass(frozen=True)
+class MouthExemplar:
+    """A photo crop uint8 [H, W, 3] with its mesh in crop pixels; `opening`, `width` of the inner mouth in ipd."""
+
+    image: NDArray[np.uint8]
+    points: NDArray[np.float32]
+    opening: float
+    width: float
+    own: bool = True
+
+    @staticmethod
+    def of(image: NDArray[np.uint8], points: NDArray[np.float32]) -> "MouthExemplar":
+        """An exemplar from a bank photo."""
+        return MouthExemplar(image, points, geo.mouth_opening(points), geo.mouth_width(points))
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """A mouth's own coordinates: origin between the corners, unit vectors along and down, scale, half width, lip curves."""
+
+    origin: NDArray[np.float64]
+    axes: NDArray[np.float64]
+    ipd: float
+    half: float
+    places: NDArray[np.float64]
+    upper: NDArray[np.float64]
+    lower: NDArray[np.float64]
+
+
+def _frame(points: NDArray[np.float32], ipd: float) -> _Frame:
+    right, left = points[78, :2].astype(np.float64), points[308, :2].astype(np.float64)
+    along = (left - right) / max(float(np.linalg.norm(left - right)), 1e-6)
+    axes = np.array([along, [-along[1], along[0]]])
+    origin = (right + left) / 2
+    half = max(float(np.linalg.norm(left - right)) / 2 / ipd, 1e-3)
+    places = np.linspace(-1, 1, 33)
+    curves = []
+    for ring in (topo.LIP_UPPER_INNER, topo.LIP_LOWER_INNER):
+        local = (points[list(ring), :2] - origin) @ axes.T / ipd
+        x = np.maximum.accumulate(local[:, 0])
+        curves.append(np.interp(places * half, x, local[:, 1]))
+    return _Frame(origin, axes, ipd, half, places, curves[0], np.maximum(curves[1], curves[0]))
+
+
+def interior(
+    exemplars: Sequence[tuple[float, MouthExemplar]], points: NDArray[np.float32], ipd: float, region: Region
+) -> NDArray[np.uint8]:
+    """The mouth's inside over `region`, uint8 [H, W, 3], for target mesh `points` (pixels) and weighted exemplars."""
+    target = _frame(points, ipd)
+    columns = np.arange(region.width) + region.left
+    rows = (np.arange(region.height) + region.top)[:, None]
+    x = ((columns - target.origin[0]) * target.axes[0, 0] + (rows - target.origin[1]) * target.axes[0, 1]) / ipd
+    y = ((columns - target.origin[0]) * target.axes[1, 0] + (rows - target.origin[1]) * target.axes[1, 1]) / ipd
+    place = (x / target.half).clip(-1, 1)
+    top = np.interp(place, target.places, target.upper)
+    bottom = np.interp(place, target.places, target.lower)
+    total = np.zeros((region.height, region.width, 3), np.float32)
+    for weight, exemplar in exemplars:
+        source = _frame(exemplar.points, geo.interocular(exemplar.points))
+        stretch = max(source.half, 0.55 * target.half) - target.half
+        xs = (x.clip(-target.half, target.half) + stretch * place * np.abs(place)).clip(-source.half, source.half)
+        at = xs / source.half
+        s_top, s_bottom = np.interp(at, source.places, source.upper), np.interp(at, source.places, source.lower)
+        room, s_room = bottom - top, s_bottom - s_top
+        shown = np.minimum(room, s_room) * 0.94
+        top_share = 0.68 if exemplar.own else 0.85
+        hang, stand = top_share * shown, (1 - top_share) * shown  # from the upper lip; on the lower lip
+        depth = np.minimum((y - top).clip(0, None), room)
+        rest, s_rest = room - hang - stand, s_room - hang - stand
+        t = ((depth - hang) / np.maximum(rest, 1e-4)).clip(0, 1)
+        inside = np.where(depth <= hang, depth, np.where(depth >= room - stand, s_room - (room - depth), hang + t * s_rest))
+        # Where the mouth is wider open than in the photo nothing was seen: the dark between the rows of teeth.
+        empty = ((rest - s_rest) / 0.05).clip(0, 1) * geo.smoothstep(-0.012, 0.012, depth - hang) * geo.smoothstep(-0.012, 0.012, room - stand - depth)
+        inset = np.minimum(0.012, 0.12 * s_room)  # leave the lip's own rim out
+        ys = s_top + inside.clip(inset, np.maximum(s_room - inset, inset))
+        map_x = source.origin[0] + source.ipd * (xs * source.axes[0, 0] + ys * source.axes[1, 0])
+        map_y = source.origin[1] + source.ipd * (xs * source.axes[0, 1] + ys * source.axes[1, 1])
+        seen = remap(exemplar.image, map_x.astype(np.float32), map_y.astype(np.float32)).astype(np.float32)
+        total += weight * (seen * (1 - empty[..., None]) + CAVITY * (0.8 + 0.8 * t[..., None]) * empty[..., None])
+    opening = np.maximum(bottom - top, 1e-4)
+    under_lip = np.exp(-(((y - top) / 0.03).clip(0, None) ** 2))
+    over_lip = np.exp(-(((bottom - y) / 0.025).clip(0, None) ** 2))
+    corner = np.abs(place) ** 3
+    light = 1 - 0.35 * under_lip - 0.15 * over_lip - 0.35 * corner
+    light *= 0.62 + 0.38 * (opening / 0.14).clip(0, 1)  # little light enters a mouth that is hardly open
+    light = light[..., None]
+    return (total * light + 0.55 * CAVITY * (1 - light)).clip(0, 255).astype(np.uint8)
+
+
+def choose(exemplars: Sequence[MouthExemplar], opening: float, width: float) -> list[tuple[float, MouthExemplar]]:
+    """Weights over exemplars for a target mouth; they change smoothly with the shape, so that teeth do not flicker."""
+    if not exemplars:
+        return []
+    shape = np.array([(e.opening, 0.5 * e.width) for e in exemplars])
+    wanted = np.array([max(opening, TEETH_OPENING), 0.5 * width])
+    distance = np.sqrt((((shape - wanted) / 0.045) ** 2).sum(axis=1))
+    distance += 2.5 * ((wanted[0] * 0.6 - shape[:, 0]) / 0.045).clip(0)  # too closed a photo has nothing to show
+    weight = np.exp(-(distance - distance.min()) * 1.6)
+    order = np.argsort(-weight)[:3]
+    kept = weight[order] - (0.5 * weight[np.argsort(-weight)[3]] if len(weight) > 3 else 0.0)
+    kept = kept.clip(0) / kept.clip(0).sum()
+    return [(float(w), exemplars[int(i)]) for w, i in zip(kept, order, strict=True) if w > 0.01]
+
+
+def drawn_exemplar(image: NDArray[np.uint8], points: NDArray[np.float32]) -> MouthExemplar:
+    """A cavity drawn for a person of whom no photo shows the teeth, tinted by their own lips, `image` with mesh `points`."""
+    height, width, ipd = 240, 360, 400.0
+    outer = np.zeros(image.shape[:2], np.uint8)
+    cv2.fillPoly(outer, [np.round(topo.polygon(points, topo.OUTER_MOUTH)).astype(np.int32)], 1)
+    cv2.fillPoly(outer, [np.round(topo.polygon(points, topo.INNER_MOUTH)).astype(np.int32)], 0)
+    lips = image[outer > 0].reshape(-1, 3)
+    lip = np.median(lips, axis=0) if len(lips) else np.array([150.0, 90.0, 90.0])
+    skin = np.median(image[np.round(points[[50, 280, 9], 1]).astype(int).clip(0, image.shape[0] - 1),
+                           np.round(points[[50, 280, 9], 0]).astype(int).clip(0, image.shape[1] - 1)], axis=0)  # fmt: skip
+    y, x = np.mgrid[0:height, 0:width].astype(np.float64)
+    u, v = (x - width / 2) / (width / 2), y / height
+    cavity = np.outer(np.ones(height * width), lip * (0.24, 0.15, 0.16)).reshape(height, width, 3)
+    cavity *= (0.75 + 0.5 * v)[..., None]
+    tongue = np.exp(-(((v - 1.02) / 0.34) ** 2) - (u / 0.62) ** 2)[..., None]
+    cavity = cavity * (1 - 0.75 * tongue) + 0.75 * tongue * lip * (0.62, 0.45, 0.46)
+    tint = skin.mean() * np.array([0.95, 0.86, 0.74])
+    edge = 0.155 - 0.045 * u**2 + 0.006 * np.cos(u * 22)
+    teeth = geo.smoothstep(0.0, 1.0, (edge - v) / 0.05 + 0.5) * (1 - geo.smoothstep(0.42, 0.80, np.abs(u)))
+    shade = (0.78 - 0.40 * u**2)[..., None]
+    gaps = 1 - 0.07 * np.exp(-(((np.mod(u * 3.6 + 0.5, 1.0) - 0.5) / 0.08) ** 2))[..., None]
+    picture = cavity * (1 - 0.75 * teeth[..., None]) + 0.75 * teeth[..., None] * tint * shade * gaps
+    picture = cv2.GaussianBlur(picture, (0, 0), 3.0).clip(0, 255).astype(np.uint8)
+    mesh = np.zeros((topo.POINTS, 3), np.float32)
+    grid = np.linspace(0, width - 1, 11)
+    bow = 1 - (grid / (width - 1) * 2 - 1) ** 2
+    mesh[list(topo.LIP_UPPER_INNER), 0] = mesh[list(topo.LIP_LOWER_INNER), 0] = grid
+    mesh[list(topo.LIP_UPPER_INNER), 1] = height / 2 - bow * height * 0.5
+    mesh[list(topo.LIP_LOWER_INNER), 1] = height / 2 + bow * height * 0.5
+    mesh[[33, 133], :2], mesh[[362, 263], :2] = (width / 2 - ipd / 2, -300), (width / 2 + ipd / 2, -300)
+    return MouthExemplar(picture, mesh, height / ipd, width / ipd, own=False)

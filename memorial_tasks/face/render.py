@@ -1,0 +1,195 @@
+"""The talking portrait: performance curves in, full portrait frames out.
+
+Each frame bends the person's own photo by the rig (skin, hair and clothes are never redrawn), lays the mouth's inside and
+the eyeballs behind lips and lids, and lets the trained refiner correct mouth and eyes where it has learned to. The
+background stays still behind the person's matte.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from memorial_tasks.errors import InputRefused, Problem
+from memorial_tasks.face import topology as topo
+from memorial_tasks.face.bank import PhotoBank, load_bank
+from memorial_tasks.face.eyes import paint_eyes
+from memorial_tasks.face.matte import clean_plate
+from memorial_tasks.face.mouth import MouthExemplar, choose, drawn_exemplar, interior
+from memorial_tasks.face.refine import Refiner
+from memorial_tasks.face.rig import CHANNELS, FaceState, Rig
+from memorial_tasks.face.surface import Surface, build_surface
+from memorial_tasks.face.warp import Map, Region, blend, label_map, remap, soft_polygon, source_map, triangle_maps
+
+Image = NDArray[np.uint8]
+COARSE, FINE = 4, 2  # map steps: whole portrait, face
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """What stays the same for every frame."""
+
+    portrait: Image
+    mesh: NDArray[np.float32]
+    matte: NDArray[np.float32]
+    plate: Image
+    surface: Surface
+    rig: Rig
+    exemplars: tuple[MouthExemplar, ...]
+    lip_line: Image
+    refiner: Refiner | None
+
+
+class FaceRenderer:
+    """Renders one person's portrait. Build with `load`."""
+
+    def __init__(self, bank: PhotoBank, refiner: Refiner | None = None) -> None:
+        """`bank` from `load_bank`; without a `refiner` the warp alone is shown."""
+        portrait, mesh = bank.base, bank.base_points
+        height, width = portrait.shape[:2]
+        surface = build_surface(mesh, width, height)
+        exemplars = tuple(bank.mouths()) or (drawn_exemplar(portrait, mesh),)
+        limit = 1.0 if bank.shows_teeth else 0.6
+        plate = clean_plate(portrait, bank.matte)
+        rig = Rig(surface, mesh, limit)
+        self.scene = _Scene(portrait, mesh, bank.matte, plate, surface, rig, exemplars, _lip_line(portrait, mesh), refiner)
+
+    @staticmethod
+    def load(bank_dir: Path, model: Path | None = None) -> "FaceRenderer":
+        """Read `bank.safetensors`, `bank.json` and `base.png` from a folder, and the refiner from `model` if given.
+
+        Raises `InputRefused` when the bank is incomplete and `ModelRefused` when the weights are of another architecture."""
+        bank = load_bank(bank_dir)
+        return FaceRenderer(bank, Refiner.load(model, bank) if model is not None else None)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the frames in pixels, both even."""
+        height, width = self.scene.portrait.shape[:2]
+        return width, height
+
+    def matte(self) -> Image:
+        """The person against the background, uint8 [H, W], 255 = person, soft edges, wide enough for the head's motion."""
+        wide = cv2.dilate(self.scene.matte, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
+        return np.asarray((cv2.GaussianBlur(wide, (0, 0), 0.8) * 255).round(), np.uint8)
+
+    def frames(
+        self, curves: Mapping[str, NDArray[np.floating]], fps: float, progress: Callable[[float, str], None] | None = None
+    ) -> Iterator[Image]:
+        """RGB frames uint8 [H, W, 3], one for each sample of the curves, which are already at `fps` (channels of
+        `face.rig.CHANNELS`; missing ones rest). `InputRefused` for curves of unequal length or unknown range."""
+        count = _checked(curves)
+        for index in range(count):
+            yield self.frame({name: float(curves[name][index]) for name in curves if name in CHANNELS})
+            if progress is not None and (index % max(1, int(fps)) == 0 or index == count - 1):
+                progress((index + 1) / count, f"frame {index + 1} of {count}")
+
+    def frame(self, values: Mapping[str, float]) -> Image:
+        """One frame for channel values at one moment (see `frames`)."""
+        scene = self.scene
+        state = scene.rig.pose(values)
+        height, width = scene.portrait.shape[:2]
+        maps = triangle_maps(state.points, scene.surface.points, scene.surface.triangles)
+        whole = Region(0, 0, width, height)
+        map_x, map_y = source_map(label_map(state.points, scene.surface.triangles, whole, COARSE, scene.surface.hole), maps, whole, COARSE)
+        face = Region.around(state.points[: topo.SURFACE, :2], 4, width, height)
+        self._insert(map_x, map_y, state, maps, face, FINE)
+        for region in self._openings(state):
+            self._insert(map_x, map_y, state, maps, region, 1)
+        bent = remap(scene.portrait, map_x, map_y)
+        self._mouth(bent, state)
+        paint_eyes(bent, scene.portrait, scene.mesh, state.points, state.still, state.gaze, state.blink)
+        if scene.refiner is not None:
+            scene.refiner.apply(bent, state)
+        cover = cv2.remap(scene.matte, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return blend(scene.plate, bent, np.ascontiguousarray(cover))
+
+    def _insert(self, map_x: Map, map_y: Map, state: FaceState, maps: NDArray[np.float64], region: Region, step: int) -> None:
+        labels = label_map(state.points, self.scene.surface.triangles, region, step, self.scene.surface.hole)
+        rows, columns = region.slices
+        map_x[rows, columns], map_y[rows, columns] = source_map(labels, maps, region, step)
+
+    def _openings(self, state: FaceState) -> list[Region]:
+        height, width = self.scene.portrait.shape[:2]
+        return [
+            Region.around(state.points[list(ring), :2], 5, width, height)
+            for ring in (topo.OUTER_MOUTH, topo.RIGHT_EYE, topo.LEFT_EYE)
+        ]
+
+    def _mouth(self, canvas: Image, state: FaceState) -> None:
+        scene = self.scene
+        if state.opening < 0.04:
+            self._seam(canvas, state, 1 - state.opening / 0.04)
+        if state.opening < 0.012:
+            return
+        height, width = canvas.shape[:2]
+        outline = topo.polygon(state.points, topo.INNER_MOUTH)
+        region = Region.around(outline, 4, width, height)
+        rows, columns = region.slices
+        inside = interior(choose(scene.exemplars, state.opening, state.width), state.points, scene.rig.ipd, region)
+        mask = soft_polygon(outline, region, max(0.7, 0.010 * scene.rig.ipd))
+        canvas[rows, columns] = blend(np.ascontiguousarray(canvas[rows, columns]), inside, mask)
+
+    def _seam(self, canvas: Image, state: FaceState, strength: float) -> None:
+        """Closed lips meet in a soft dark line; it also covers what a half-open base photo showed between them."""
+        scene = self.scene
+        line = (state.points[list(topo.LIP_UPPER_INNER), :2] + state.points[list(topo.LIP_LOWER_INNER), :2]) / 2
+        height, width = canvas.shape[:2]
+        region = Region.around(line, 0.05 * scene.rig.ipd + 2, width, height)
+        rows, columns = region.slices
+        pixels = np.round((line - (region.left, region.top) + 0.5) * 4 - 0.5).astype(np.int32)
+        drawn = np.zeros((region.height * 4, region.width * 4), np.uint8)
+        cv2.polylines(drawn, [pixels.reshape(-1, 1, 2)], False, 255, max(2, round(0.014 * scene.rig.ipd * 4)), cv2.LINE_AA)
+        mask = cv2.resize(drawn, (region.width, region.height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        mask = cv2.GaussianBlur(mask, (0, 0), max(0.6, 0.008 * scene.rig.ipd)) * np.float32(0.75 * strength)
+        patch = np.ascontiguousarray(canvas[rows, columns])
+        canvas[rows, columns] = blend(patch, np.broadcast_to(scene.lip_line, patch.shape).copy(), mask)
+
+
+def _lip_line(portrait: Image, mesh: NDArray[np.float32]) -> Image:
+    """The colour of the line between the person's closed lips: the dark end of their lip colours."""
+    mask = np.zeros(portrait.shape[:2], np.uint8)
+    cv2.fillPoly(mask, [np.round(topo.polygon(mesh, topo.OUTER_MOUTH)).astype(np.int32)], 1)
+    cv2.fillPoly(mask, [np.round(topo.polygon(mesh, topo.INNER_MOUTH)).astype(np.int32)], 0)
+    lips = portrait[mask > 0].reshape(-1, 3).astype(np.float32)
+    if len(lips) < 8:
+        return np.array([90, 50, 50], np.uint8)
+    dark = lips[lips.sum(axis=1) <= np.percentile(lips.sum(axis=1), 15)].mean(axis=0)
+    return np.asarray(dark * 0.82, np.uint8)
+
+
+def _checked(curves: Mapping[str, NDArray[np.floating]]) -> int:
+    lengths = {len(curve) for name, curve in curves.items() if name in CHANNELS}
+    if len(lengths) != 1:
+        raise InputRefused([Problem("face.curves", "the performance curves are empty or of unequal length", "sample all channels at one frame rate")])
+    if any(not np.isfinite(curve).all() for curve in curves.values()):
+        raise InputRefused([Problem("face.curves_nan", "a performance curve is not finite", "render the performance score again")])
+    return lengths.pop()
+
+
+def write_sheet(frames: list[Image], path: Path, columns: int = 4, side: int = 320) -> None:
+    """A contact sheet PNG of equal tiles."""
+    tiles = []
+    for frame in frames:
+        scale = side / max(frame.shape[:2])
+        tile = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        padded = np.full((side, side, 3), 24, np.uint8)
+        top, left = (side - tile.shape[0]) // 2, (side - tile.shape[1]) // 2
+        padded[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
+        tiles.append(padded)
+    while len(tiles) % columns:
+        tiles.append(np.full((side, side, 3), 24, np.uint8))
+    sheet = np.vstack([np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)])
+    cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """A JSON object from a file."""
+    loaded = json.loads(path.read_text("utf-8"))
+    if not isinstance(loaded, dict):
+        raise InputRefused([Problem("face.json", "the file is not a JSON object", "prepare the face again", file=path.name)])
+    return loaded

@@ -1,0 +1,170 @@
+"""The surface that is bent: the face mesh, rings of hair and neck around it, and a coarse grid over the rest.
+
+One triangulation is made for a person's base photo and used for every frame, so that nothing flickers. The points are
+laid out with mouth and eyes opened first: then no triangle crosses from the upper to the lower lip or lid.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import Delaunay
+
+from memorial_tasks.face import geometry as geo
+from memorial_tasks.face import topology as topo
+
+RINGS = (1.1, 1.24, 1.42, 1.65)  # size of the rings, relative to the face oval
+
+
+@dataclass(frozen=True)
+class Surface:
+    """All points of the moving picture and what each takes part in.
+
+    `points` float32 [V, 3] (the first 468 are the mesh), `triangles` int32 [M, 3], `hole` bool [M] marks mouth and eye
+    openings, `outer` int32 [V]: for ring points the index of the oval point they follow (else -1), `follow` float32 [V]:
+    how much of that point's expression they take over, `head` float32 [V]: share of the head motion, `body`: of breathing.
+    """
+
+    points: NDArray[np.float32]
+    triangles: NDArray[np.int32]
+    hole: NDArray[np.bool_]
+    outer: NDArray[np.int32]
+    follow: NDArray[np.float32]
+    head: NDArray[np.float32]
+    body: NDArray[np.float32]
+
+
+def build_surface(mesh: NDArray[np.float32], width: int, height: int) -> Surface:
+    """The surface over a portrait of `width` x `height` pixels with the given mesh (float32 [478, 3], pixels)."""
+    face = mesh[: topo.SURFACE].astype(np.float64)
+    ipd = geo.interocular(mesh)
+    oval = face[list(topo.OVAL)]
+    centre = oval[:, :2].mean(axis=0)
+    axes = _frame(mesh)
+    points, layout = [face], [_opened(face, ipd)]
+    outer, follow, head, body = [-1] * len(face), [0.0] * len(face), [1.0] * len(face), [0.0] * len(face)
+    pivot = oval[:, 2].max()
+    for size, share in zip(RINGS, (0.8, 0.5, 0.2, 0.0), strict=True):
+        ring = oval.copy()
+        ring[:, :2] = centre + (oval[:, :2] - centre) * size
+        ring[:, 2] = pivot + (oval[:, 2] - pivot) * share
+        points.append(ring)
+        layout.append(ring)
+        outer += list(topo.OVAL)
+        follow += [share] * len(ring)
+        weights = _head_share(ring[:, :2], centre, axes, oval)
+        head += list(weights)
+        body += list(0.4 * _below(ring[:, :2], centre, axes, oval))
+    grid = _grid(centre, oval[:, :2], width, height, ipd)
+    grid3 = np.hstack([grid, np.full((len(grid), 1), pivot)])
+    points.append(grid3)
+    layout.append(grid3)
+    outer += [-1] * len(grid)
+    follow += [0.0] * len(grid)
+    head += list(_head_share(grid, centre, axes, oval))
+    body += list(_below(grid, centre, axes, oval))
+    flat = np.vstack([part[:, :2] for part in layout])
+    triangles = Delaunay(flat).simplices.astype(np.int32)
+    areas = geo.signed_areas(flat, triangles)
+    triangles = triangles[np.abs(areas) > 1e-3]
+    flipped = geo.signed_areas(flat, triangles) < 0
+    triangles[flipped] = triangles[flipped][:, [0, 2, 1]]
+    hole = np.zeros(len(triangles), bool)
+    for ring_indices in (topo.INNER_MOUTH, topo.RIGHT_EYE, topo.LEFT_EYE):
+        hole |= np.isin(triangles, ring_indices).all(axis=1)
+    first = np.argsort(~hole, kind="stable")  # openings are painted first, skin over their rims
+    triangles, hole = triangles[first], hole[first]
+    return Surface(
+        np.vstack(points).astype(np.float32), triangles, hole, np.array(outer, np.int32), np.array(follow, np.float32),
+        np.array(head, np.float32), np.array(body, np.float32),
+    )  # fmt: skip
+
+
+def _frame(mesh: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Rows: unit vectors of the face's own right-hand and down direction in the picture."""
+    right, left = geo.eye_centres(mesh)
+    across = (left - right) / max(float(np.linalg.norm(left - right)), 1e-6)
+    return np.array([across, [-across[1], across[0]]])
+
+
+def _opened(face: NDArray[np.float64], ipd: float) -> NDArray[np.float64]:
+    """The mesh laid out with the lips and lids apart, whatever the photo shows."""
+    result = face.copy()
+    axes = _frame(face.astype(np.float32))
+    down = axes[1]
+    along = (face[:, :2] - face[13, :2]) @ axes[0]
+    half = max(abs(along[308] - along[78]) / 2, 1e-6)
+    for upper, lower, depth in (
+        (topo.LIP_UPPER_INNER, topo.LIP_LOWER_INNER, 0.0),
+        (topo.LIP_UPPER_NEAR, topo.LIP_LOWER_NEAR, 0.02),
+        (topo.LIP_UPPER_MIDDLE, topo.LIP_LOWER_MIDDLE, 0.05),
+        (topo.LIP_UPPER_OUTER, topo.LIP_LOWER_OUTER, 0.10),
+    ):
+        for up, low in zip(upper[1:-1], lower[1:-1], strict=True):
+            profile = max(0.25, 1 - (along[low] / half) ** 2)
+            gap = (face[low, :2] - face[up, :2]) @ down
+            want = (0.16 + 2 * depth) * ipd * profile
+            if gap < want:
+                result[low, :2] += down * (want - gap)
+    chin = [i for i in range(topo.SURFACE) if i not in topo.OVAL and i not in set(topo.OUTER_MOUTH + topo.INNER_MOUTH)]
+    lower_lip = result[17, :2] @ down
+    floor = face[topo.CHIN, :2] @ down
+    shift = (result[17, :2] - face[17, :2]) @ down
+    lips = set(sum((topo.LIP_LOWER_INNER, topo.LIP_LOWER_NEAR, topo.LIP_LOWER_MIDDLE, topo.LIP_UPPER_INNER), ()))
+    lips |= set(topo.LIP_UPPER_NEAR + topo.LIP_UPPER_MIDDLE + topo.LIP_LOWER_OUTER)
+    for index in chin:
+        depth = face[index, :2] @ down - face[17, :2] @ down
+        if index in lips or depth <= 0 or abs(along[index]) > 1.6 * half:
+            continue
+        room = max(floor - face[17, :2] @ down, 1e-6)  # keep the order of the rows, pressed into what is left
+        fade = max(0.0, 1 - max(0.0, abs(along[index]) - half) / (0.6 * half))
+        result[index, :2] += down * shift * max(0.0, 1 - depth / room) * fade
+    _ = lower_lip
+    for upper, lower in ((topo.RIGHT_UPPER, topo.RIGHT_LOWER), (topo.LEFT_UPPER, topo.LEFT_LOWER)):
+        width = np.linalg.norm(face[lower[0][0], :2] - face[lower[0][-1], :2])
+        for k, (up, low) in enumerate(zip(upper[0], lower[0][1:-1], strict=True)):
+            want = 0.22 * width * (1 - ((k - 3) / 4.5) ** 2)
+            gap = (face[low, :2] - face[up, :2]) @ down
+            if gap < want:
+                result[up, :2] -= down * (want - gap)
+                result[upper[1][k], :2] -= down * (want - gap) * 0.9
+                result[upper[2][k], :2] -= down * (want - gap) * 0.5
+    return result
+
+
+def _reach(points: NDArray[np.float64], centre: NDArray[np.float64], axes: NDArray[np.float64], oval: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Distance from the face centre in units of the oval (1 on it), and direction: -1 up .. 1 down."""
+    local = (points - centre) @ axes.T
+    extent = np.abs((oval[:, :2] - centre) @ axes.T).max(axis=0)
+    scaled = local / extent
+    radius = np.linalg.norm(scaled, axis=1)
+    return radius, scaled[:, 1] / np.maximum(radius, 1e-6)
+
+
+def _head_share(points: NDArray[np.float64], centre: NDArray[np.float64], axes: NDArray[np.float64], oval: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 on head and hair, sinking to 0.2 on the shoulders: a neck bends, a shoulder follows a little."""
+    radius, down = _reach(points, centre, axes, oval)
+    near = 1.6 - 0.45 * geo.smoothstep(0.2, 0.9, down)
+    far = near + 0.9
+    return np.asarray(1 - 0.8 * geo.smoothstep(0.0, 1.0, (radius - near) / (far - near)))
+
+
+def _below(points: NDArray[np.float64], centre: NDArray[np.float64], axes: NDArray[np.float64], oval: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much a point breathes: shoulders and chest do, the head hardly."""
+    extent = np.abs((oval[:, :2] - centre) @ axes.T).max(axis=0)[1]
+    drop = ((points - centre) @ axes[1]) / extent
+    return geo.smoothstep(1.0, 2.0, drop)
+
+
+def _grid(centre: NDArray[np.float64], oval: NDArray[np.float64], width: int, height: int, ipd: float) -> NDArray[np.float64]:
+    step = max(0.55 * ipd, min(width, height) / 24)
+    columns = np.linspace(-0.04 * width, 1.04 * width, max(4, int(width / step) + 2))
+    rows = np.linspace(-0.04 * height, 1.04 * height, max(4, int(height / step) + 2))
+    grid = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
+    edge = (grid[:, 0] < 0) | (grid[:, 0] > width) | (grid[:, 1] < 0) | (grid[:, 1] > height)
+    angle = np.arctan2(*(oval - centre).T[::-1])
+    order = np.argsort(angle)
+    reach = np.linalg.norm(oval - centre, axis=1)[order]
+    here = np.arctan2(*(grid - centre).T[::-1])
+    limit = np.interp(here, angle[order], reach, period=2 * np.pi) * (RINGS[-1] + 0.12)
+    return np.asarray(grid[edge | (np.linalg.norm(grid - centre, axis=1) > limit)])
