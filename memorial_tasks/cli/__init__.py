@@ -1,0 +1,29 @@
+"""The `memorial` command: one file per noun, each importing its room only when it is used."""
+
+import typer
+
+
+def application() -> typer.Typer:
+    """The whole command."""
+    from memorial_tasks.cli import audit, consent, order, review, studio
+
+    app = typer.Typer(
+        name="memorial",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        help="Memorial Studio: consented, labelled and provable memorial films.",
+    )
+    app.command()(studio.init)
+    app.command()(studio.doctor)
+    app.add_typer(order.app, name="order")
+    app.add_typer(consent.app, name="consent")
+    app.add_typer(review.app, name="review")
+    app.add_typer(audit.app, name="audit")
+    app.add_typer(studio.app, name="studio")
+    return app
+
+
+def main() -> None:
+    """Entry point."""
+    application()()

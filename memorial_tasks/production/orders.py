@@ -126,8 +126,11 @@ def gate(studio: Studio, order_id: str, step: str, who: Who) -> dict[str, Any]:
     return row.metrics
 
 
-def export_report(studio: Studio, order_id: str, step: str) -> Path:
-    """Put a gate's report where people can open it: numbers and material ids only, no picture and no sound.
+REPORT_FILES = ("report.json", "docs.tar.gz", "contact-sheet.png", "spectrogram.png")
+
+
+def export_report(studio: Studio, order_id: str, step: str, names: tuple[str, ...] = REPORT_FILES) -> Path:
+    """Put a step's report where people can open it, and return the folder.
 
     Reading it is a use of the order's results, so it needs a permit like every other use.
     """
@@ -142,7 +145,7 @@ def export_report(studio: Studio, order_id: str, step: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     vault = EncryptedStore(studio.store, key, folder)
     for artifact in row.outputs:
-        if artifact.name in {"report.json", "docs.tar.gz", "contact-sheet.png", "spectrogram.png"}:
+        if artifact.name in names:
             vault.fetch(artifact.uri, folder / artifact.name)
     docs = folder / "docs.tar.gz"
     if docs.is_file():
@@ -150,6 +153,20 @@ def export_report(studio: Studio, order_id: str, step: str) -> Path:
             archive.extractall(folder, filter="data")
         docs.unlink()
     return folder
+
+
+def export_preview(studio: Studio, order_id: str, who: Who) -> dict[str, Any]:
+    """Film, contact sheet and findings for the reviewer; the look itself is audited."""
+    film = export_report(studio, order_id, FILM_STEP, ("film.mp4",))
+    sheet = export_report(studio, order_id, "output_gate")
+    with studio.transaction() as connection:
+        order = studio.order(connection, order_id)
+        gate_row = current_result(studio, connection, order, "output_gate")
+        digest = film_digest(film_of(studio, connection, order))
+        studio.audit(connection, "review.shown", who, order, refs={"film": digest})
+    findings = gate_row.metrics.get("findings", []) if gate_row else []
+    files = {path.name: str(path) for folder in (film, sheet) for path in sorted(folder.iterdir()) if path.is_file()}
+    return {"order": order_id, "film_sha256": digest, "files": files, "findings": findings}
 
 
 def film_of(studio: Studio, connection: Connection, order: OrderRow) -> StepRunRow:

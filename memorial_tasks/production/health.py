@@ -1,0 +1,119 @@
+"""`memorial doctor`: each thing a studio needs, whether it is there, and what to do when it is not."""
+
+import importlib.util
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from memorial_tasks.errors import MemorialError
+from memorial_tasks.settings import Settings
+
+PACKAGES = {
+    "control": ("airflow", "psycopg2", "boto3", "httpx", "jinja2"),
+    "worker": ("torch", "cv2", "librosa", "pyworld", "av", "great_expectations", "c2pa", "safetensors", "pocketsphinx"),
+}
+LEAST_FREE_GB = 5
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the doctor."""
+
+    what: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+def examine(settings: Settings) -> list[Check]:
+    """All checks, in the order in which things are needed."""
+    return list(_checks(settings))
+
+
+def _checks(settings: Settings) -> Iterator[Check]:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    yield Check("Python", sys.version_info[:2] >= (3, 11), version, "install Python 3.11")
+    for extra, names in PACKAGES.items():
+        missing = [name for name in names if importlib.util.find_spec(name) is None]
+        remedy = f"pip install -c constraints.txt '.[{extra}]'"
+        yield Check(
+            f"packages of '{extra}'", not missing, f"missing: {', '.join(missing)}" if missing else "all", remedy
+        )
+    obsolete = importlib.util.find_spec("great_expectations_provider") is not None
+    yield Check(
+        "no old Great Expectations provider",
+        not obsolete,
+        "installed" if obsolete else "absent",
+        "pip uninstall airflow-provider-great-expectations; it does not fit Airflow 3.3",
+    )
+    settings.root.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(settings.root).free / 1e9
+    yield Check("disk", free > LEAST_FREE_GB, f"{free:.0f} GB free", f"keep {LEAST_FREE_GB} GB free for the vault")
+    yield from _database(settings)
+    yield from _keys(settings)
+    yield _store(settings)
+    yield _assets(settings)
+    yield _airflow(settings)
+
+
+def _database(settings: Settings) -> Iterator[Check]:
+    from memorial_tasks.database.migrate import pending
+    from memorial_tasks.database.server import database_url
+
+    remedy = "run 'memorial init'; with a server of your own, check MEMORIAL_DATABASE_URL"
+    try:
+        waiting = pending(database_url(settings.database_url, settings.database_dir))
+    except MemorialError as error:
+        yield Check("database", False, error.what, error.remedy or remedy)
+        return
+    kind = "your server" if settings.database_url else "embedded"
+    yield Check("database", True, f"answers ({kind})", remedy)
+    detail = f"{len(waiting)} missing" if waiting else "all applied"
+    yield Check("migrations", not waiting, detail, "run 'memorial init'")
+
+
+def _keys(settings: Settings) -> Iterator[Check]:
+    from memorial_tasks.production.credentials import signing_credential
+
+    present = settings.keyring.is_dir()
+    private = present and settings.keyring.stat().st_mode & 0o077 == 0
+    detail = "private" if private else "readable by others" if present else "absent"
+    yield Check("keyring", private, detail, f"chmod 700 {settings.keyring}" if present else "run 'memorial init'")
+    try:
+        signing_credential(settings)
+        own = "the studio's own" if settings.signing_chain else "development authority, not for delivery outside"
+        yield Check("signing credential", True, own)
+    except MemorialError as error:
+        yield Check("signing credential", False, error.what, error.remedy)
+
+
+def _store(settings: Settings) -> Check:
+    from memorial_tasks.vault.store import open_store
+
+    try:
+        open_store(settings.store_url, settings.s3_endpoint).exists("vault://doctor/none")
+    except Exception as error:
+        return Check("vault", False, type(error).__name__, "check MEMORIAL_STORE and its credentials")
+    return Check("vault", True, settings.store_url.split("://")[0])
+
+
+def _assets(settings: Settings) -> Check:
+    from memorial_tasks.assets import missing_assets
+
+    missing = missing_assets(settings.assets_dir)
+    return Check(
+        "face models and font",
+        not missing,
+        f"missing: {', '.join(missing)}" if missing else "all, digests right",
+        "run 'memorial init'",
+    )
+
+
+def _airflow(settings: Settings) -> Check:
+    from memorial_tasks.airflow.supervisor import running
+
+    pids = running(settings.airflow_home / "run")
+    return Check(
+        "Airflow", bool(pids), f"{len(pids)} processes" if pids else "not running", "run 'memorial studio start'"
+    )
