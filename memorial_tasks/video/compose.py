@@ -71,7 +71,7 @@ def compose_film(
     chooser = _PosterChooser(timing, lead_in, duration, fps)
     sound = _Feeder(mix.blocks())
     with FilmWriter(film, size, fps, crf=12, preset="veryfast", audio_bitrate=192_000) as writer:
-        for number, person in enumerate(_held(pictures(portrait, stage.placement.size), frames)):
+        for number, person in enumerate(_held(pictures(portrait), frames)):
             picture = stage.picture(person, number)
             chooser.look(number, picture)
             if painter is not None:

@@ -45,13 +45,13 @@ def place_person(matte: Picture, canvas: tuple[int, int]) -> Placement:
     height, width = matte.shape
     wide, high = canvas
     first, last = int(rows[0]), int(rows[-1]) + 1
-    scale = high * (1 - HEADROOM) / (last - first)
+    scale = (high * (1 - HEADROOM) + 2) / (last - first)
     if first <= 0.01 * height:  # the hair touches the photo's edge: no air above what was cut off
-        scale = high / (last - first)
+        scale = (high + 2) / (last - first)
     head = solid[first : first + max(1, (last - first) // 3)]
     centre = float(np.average(np.arange(width), weights=np.maximum(head.sum(axis=0), 1e-6)))
     size = (max(2, round(width * scale)), max(2, round(height * scale)))
-    top = high - round(last * scale)
+    top = high + 2 - round(last * scale)  # two rows under the edge: no seam there
     return Placement(size, round(wide / 2 - centre * scale), top)
 
 
@@ -64,7 +64,7 @@ def soft_matte(matte: Picture, placement: Placement) -> Plane:
     ramp = max(2, round(0.13 * width))
     for side in (0, 1):
         edge = plane[:, :2] if side == 0 else plane[:, -2:]
-        if float((edge > 0.5).mean()) < 0.02:
+        if float(edge.max()) < 0.1:
             continue
         fade = np.clip(np.arange(width) / ramp, 0, 1)
         fade = 0.5 - 0.5 * np.cos(np.pi * fade)
@@ -156,7 +156,10 @@ class Backdrop:
 
 
 class Stage:
-    """Joins person and backdrop. `picture(portrait, n)` gives one finished picture uint8 [H, W, 3]."""
+    """Joins person and backdrop. `picture(portrait, n)` gives one finished picture uint8 [H, W, 3].
+
+    A picture is person * own + near * foreign + scene * beyond; the three weights add up to one and never change.
+    """
 
     def __init__(self, matte: Picture, sample: Picture, backdrop: Backdrop) -> None:
         """`sample` is one picture of the portrait at the matte's size: it decides the colour match."""
@@ -164,28 +167,88 @@ class Stage:
         self.placement = place_person(matte, backdrop.canvas)
         wide, high = backdrop.canvas
         left, top = self.placement.left, self.placement.top
-        width, height = self.placement.size
-        self._canvas = slice(max(0, top), min(high, top + height)), slice(max(0, left), min(wide, left + width))
-        self._photo = tuple(
-            slice(area.start - corner, area.stop - corner)
-            for area, corner in zip(self._canvas, (top, left), strict=True)
+        alpha = soft_matte(matte, self.placement)
+        rows, columns = np.flatnonzero(alpha.max(axis=1) > 0.004), np.flatnonzero(alpha.max(axis=0) > 0.004)
+        self._area = (
+            slice(max(0, top + int(rows[0])), min(high, top + int(rows[-1]) + 1)),
+            slice(max(0, left + int(columns[0])), min(wide, left + int(columns[-1]) + 1)),
         )
+        alpha = alpha[self._area[0].start - top : self._area[0].stop - top]
+        alpha = np.ascontiguousarray(alpha[:, self._area[1].start - left : self._area[1].stop - left])
         behind = backdrop.at(0)
-        alpha = soft_matte(matte, self.placement)[self._photo]
-        self._alpha = _wrapped(alpha, high)
-        self._beyond = np.ascontiguousarray(1 - self._alpha)
+        self._edge = _EdgeColour(alpha, high)
+        wrapped = _wrapped(alpha, high)
+        self._own = np.ascontiguousarray(wrapped * (1 - self._edge.foreign))
+        self._foreign = np.ascontiguousarray(wrapped * self._edge.foreign)
+        self._beyond = np.ascontiguousarray(1 - wrapped)
+        self._rest = np.ascontiguousarray(1 - self._own)
         self._look = _colour_match(sample, matte, behind)
-        if not backdrop.moves:
-            self._base = _with_shadow(behind, alpha, self._canvas)
-        self._fixed = not backdrop.moves
+        scale = self.placement.size[0] / matte.shape[1]
+        self._crop = _Cropper(scale, (left, top), self._area)
+        self._base = behind if backdrop.moves else _with_shadow(behind, alpha, self._area)
+        self._near = np.zeros((2, 2, 3), np.uint8)
+        self._under = self._near
 
     def picture(self, portrait: Picture, number: int) -> Picture:
-        """`portrait` is uint8 RGB at `placement.size`."""
-        canvas = self._base.copy() if self._fixed else self.backdrop.at(number)
-        person = cv2.LUT(np.ascontiguousarray(portrait[self._photo]), self._look)
-        behind = np.ascontiguousarray(canvas[self._canvas])
-        canvas[self._canvas] = cv2.blendLinear(person, behind, self._alpha, self._beyond)
+        """`portrait` is uint8 RGB at the matte's size."""
+        person = np.asarray(cv2.LUT(self._crop(portrait), self._look), np.uint8)
+        fresh = number % 4 == 0 or self._near.shape != person.shape
+        if fresh:  # the colour along the outline changes slowly
+            self._near = self._edge.near(person)
+        canvas = self.backdrop.at(number) if self.backdrop.moves else self._base.copy()
+        if fresh or self.backdrop.moves:
+            scene = np.ascontiguousarray(canvas[self._area])
+            self._under = np.asarray(cv2.blendLinear(self._near, scene, self._foreign, self._beyond), np.uint8)
+        canvas[self._area] = cv2.blendLinear(person, self._under, self._own, self._rest)
         return canvas
+
+
+class _Cropper:
+    """Scales the portrait and cuts out the part that is seen, in one step where quality allows it."""
+
+    def __init__(self, scale: float, corner: tuple[int, int], area: tuple[slice, slice]) -> None:
+        self._scale = scale
+        self._size = area[1].stop - area[1].start, area[0].stop - area[0].start
+        self._offset = area[1].start - corner[0], area[0].start - corner[1]
+        # pixel centres: x_portrait = (x_canvas + offset + 0.5) / scale - 0.5
+        shift = [(offset + 0.5) / scale - 0.5 for offset in self._offset]
+        self._matrix = np.array([[1 / scale, 0, shift[0]], [0, 1 / scale, shift[1]]], np.float64)
+        self._flags = cv2.WARP_INVERSE_MAP | (cv2.INTER_CUBIC if scale > 1.25 else cv2.INTER_LINEAR)
+
+    def __call__(self, portrait: Picture) -> Picture:
+        if self._scale < 0.8:
+            small = cv2.resize(portrait, None, fx=self._scale, fy=self._scale, interpolation=cv2.INTER_AREA)
+            x, y = self._offset
+            cut = small[y : y + self._size[1], x : x + self._size[0]]
+            lack = self._size[1] - cut.shape[0], self._size[0] - cut.shape[1]
+            if lack != (0, 0):  # rounding of the scaled size
+                cut = cv2.copyMakeBorder(cut, 0, lack[0], 0, lack[1], cv2.BORDER_REPLICATE)
+            return np.ascontiguousarray(cut, np.uint8)
+        turned = cv2.warpAffine(portrait, self._matrix, self._size, flags=self._flags, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(turned, np.uint8)
+
+
+class _EdgeColour:
+    """Takes the old background's colour out of the person's outline: where the matte is soft, the colour comes
+    from the person just inside of it. Computed at a quarter of the size, because colour is all that is wanted."""
+
+    def __init__(self, alpha: Plane, height: int) -> None:
+        self._size = alpha.shape[1], alpha.shape[0]
+        self._small = max(1, self._size[0] // 4), max(1, self._size[1] // 4)
+        self._reach = max(1.5, height / 300)  # of the blur, at the small size
+        low = cv2.resize(alpha, self._small, interpolation=cv2.INTER_AREA)
+        inside = np.clip((low - 0.9) / 0.09, 0, 1).astype(np.float32)
+        self._inside = inside[..., None]
+        self._weight = np.maximum(cv2.GaussianBlur(inside, (0, 0), self._reach), 1e-4)[..., None]
+        core = cv2.GaussianBlur(np.clip((alpha - 0.75) / 0.25, 0, 1), (0, 0), max(1.0, height / 540))
+        known = cv2.resize(np.clip(self._weight[..., 0] * 50, 0, 1), self._size)
+        self.foreign = np.ascontiguousarray((1 - np.clip(core * 1.25 - 0.25, 0, 1)) * known, np.float32)
+
+    def near(self, person: Picture) -> Picture:
+        low = cv2.resize(person, self._small, interpolation=cv2.INTER_AREA).astype(np.float32)
+        low = cv2.GaussianBlur(low * self._inside, (0, 0), self._reach) / self._weight
+        up = cv2.resize(np.clip(low, 0, 255).astype(np.uint8), self._size, interpolation=cv2.INTER_LINEAR)
+        return np.asarray(up, np.uint8)
 
 
 def _wrapped(alpha: Plane, height: int) -> Plane:
