@@ -33,7 +33,7 @@ from memorial_tasks.consent.record import (
     verify_bytes,
     verify_record,
 )
-from memorial_tasks.consent.rules import Decision, Facts, decide
+from memorial_tasks.consent.rules import Decision, Facts, decide, erased_reason
 from memorial_tasks.consent.sealing import Sealer
 from memorial_tasks.database.connection import execute, one, rows
 from memorial_tasks.database.registry import get_permit, record_key_release, record_permit
@@ -377,16 +377,17 @@ def decide_order(
     modalities: Iterable[Modality] = tuple(Modality),
     facts: Facts | None = None,
 ) -> tuple[Decision, Consent]:
-    """The decision about an order at `now`; `purpose` defaults to the one the order was consented for.
+    """The decision about an order at `now`; `purpose` defaults to the one the order was consented for. After erasure
+    there is nothing left to decide about and the answer is `refused`.
 
     Raises:
-        ConsentRefused: no record, or the subject was erased (there is nothing left to decide about).
+        ConsentRefused: the order has no consent record.
         IntegrityError: tampered with.
     """
     _lock(connection, order_id, shared=True)
     consent = current(connection, order_id, trusted, sealer)
     if consent.record is None:
-        raise ConsentRefused("the subject of this order was erased", where=order_id, remedy="begin with a new order")
+        return Decision(decision="refused", reasons=(erased_reason(),)), consent
     wanted = purpose or consent.record.scope.purposes[0]
     decision = decide(consent.record, consent.events, purpose=wanted, modality=modalities, now=now, facts=facts)
     return decision, consent

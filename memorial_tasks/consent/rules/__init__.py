@@ -23,6 +23,7 @@ __all__ = [
     "Rule",
     "Words",
     "decide",
+    "erased_reason",
     "packs_for",
 ]
 
@@ -111,3 +112,16 @@ def _notes(case: Case) -> list[Reason]:
             )
         )
     return notes
+
+
+def erased_reason() -> Reason:
+    """The reason against everything once the subject's key is destroyed and the record cannot be read any more."""
+    rule = next(rule for rule in house.RULES if rule.code == "house.not_erased")
+    return Reason(
+        code=rule.code,
+        for_or_against="against",
+        text=rule.fails,
+        article=rule.article,
+        remedy=rule.remedy,
+        freezes=False,
+    )

@@ -1,0 +1,335 @@
+"""`memorial consent`: who agreed to what, why an order may or may not go on, and how to say stop."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from memorial_tasks.cli.common import Json, OrderArgument, answers, emit, out
+
+if TYPE_CHECKING:
+    from memorial_tasks.consent.registry import Consent
+    from memorial_tasks.consent.rules import Decision
+    from memorial_tasks.production.studio import Studio
+
+app = typer.Typer(no_args_is_help=True, help="Consent: show, grant, object, decide, withdraw, export.")
+
+ReasonOption = Annotated[str, typer.Option(help="Why, in a few words; kept sealed under the subject's key.")]
+LanguageOption = Annotated[str, typer.Option("--language", help="zh or en: the language of the explanation.")]
+
+_HEADLINE = {
+    "granted": ("可以进行", "YES: this order may go on."),
+    "refused": ("不可以进行", "NO: this order may not go on."),
+    "frozen": ("已暂停", "PAUSED: somebody objected; a person has to decide."),
+}
+_SIDES = {
+    "against": ("反对的理由", "What stands against it"),
+    "for": ("支持的理由", "What speaks for it"),
+    "note": ("说明", "Note"),
+}
+_EVENTS = {
+    "requested": "the order was entered",
+    "evidence_entered": "the papers were seen by the person who entered the order",
+    "evidence_approved": "the papers were seen by another person",
+    "given": "a grantor gave consent",
+    "refused": "a grantor refused",
+    "notified": "another relative was told",
+    "agreed": "another relative agreed",
+    "objected": "somebody objected",
+    "resolved": "an objection was decided",
+    "withdrawn": "a grantor withdrew consent",
+    "revoked": "the consent was revoked",
+    "invalidated": "a court or an authority declared the consent invalid",
+    "expired": "the consent expired",
+    "erasure_scheduled": "the erasure of everything was scheduled",
+    "erased": "everything was erased",
+}
+
+
+def _decide(studio: "Studio", order: str, purpose: str = "") -> "tuple[Decision, Consent]":
+    from memorial_tasks.consent.registry import decide_order
+    from memorial_tasks.consent.sealing import KeyringSealer
+    from memorial_tasks.domain.words import Purpose
+    from memorial_tasks.errors import InputRefused, Problem
+    from memorial_tasks.production.consents import facts_of
+    from memorial_tasks.production.studio import now
+
+    try:
+        wanted = Purpose(purpose) if purpose else None
+    except ValueError:
+        names = ", ".join(one.value for one in Purpose)
+        raise InputRefused(
+            [Problem("consent.purpose", "there is no such purpose", f"one of {names}", "purpose")]
+        ) from None
+    with studio.transaction() as connection:
+        row = studio.order(connection, order)
+        return decide_order(
+            connection,
+            order,
+            studio.keys.trusted,
+            KeyringSealer(studio.keyring),
+            now=now(),
+            purpose=wanted or row.purpose,
+            facts=facts_of(studio, row),
+        )
+
+
+def _document(decision: "Decision", consent: "Consent") -> dict[str, Any]:
+    from memorial_tasks.consent.events import DPV_STATUS, standing
+    from memorial_tasks.production.studio import now
+
+    state = standing(consent.events, now())
+    return {
+        "order": consent.order_id,
+        "decision": decision.decision,
+        "reasons": [reason.model_dump(mode="json") for reason in decision.reasons],
+        "state": state.state.value,
+        "dpv_status": DPV_STATUS[state.state],
+        "consent_id": consent.consent_id,
+        "record_version": consent.version,
+        "consent_version": consent.fence,
+        "purposes": [purpose.value for purpose in consent.record.scope.purposes] if consent.record else [],
+        "valid_until": state.valid_until.isoformat() if state.valid_until else None,
+        "approvers": list(state.approvers),
+        "open_objections": [{"id": one.event_id, "at": one.at.isoformat()} for one in state.open_objections],
+        "events": [
+            {"seq": event.seq, "type": event.type.value, "at": event.at.isoformat(), "by": event.actor_kind}
+            for event in consent.events
+        ],
+    }
+
+
+def _explain(decision: "Decision", consent: "Consent", language: str) -> None:
+    """The decision for a person who has never seen the code."""
+    chinese = language.startswith("zh")
+    pick = 0 if chinese else 1
+    style = {"granted": "bold green", "refused": "bold red", "frozen": "bold yellow"}[decision.decision]
+    out.print(_HEADLINE[decision.decision][pick], style=style)
+    if consent.record is not None:
+        record = consent.record
+        who = ", ".join(f"{party.relation} (rank {party.rank})" for party in record.grantors)
+        items = [name for name in ("face", "voice", "script", "music") if getattr(record.items, name)]
+        purposes = ", ".join(purpose.value for purpose in record.scope.purposes)
+        table = Table.grid(padding=(0, 2))
+        for name, text in (
+            ("order", f"{consent.order_id}, consent record version {consent.version}"),
+            ("given by", who),
+            ("for", f"{purposes}: {record.scope.audience}"),
+            ("covers", ", ".join(items)),
+            ("from, until", f"{record.valid_from:%Y-%m-%d} to {record.valid_until:%Y-%m-%d}"),
+            ("rules of", ", ".join(dict.fromkeys((*record.jurisdictions, record.subject.domicile)))),
+        ):
+            table.add_row(f"[dim]{name}[/dim]", escape(text))
+        out.print(table)
+    for side, titles in _SIDES.items():
+        reasons = [reason for reason in decision.reasons if reason.for_or_against == side]
+        if reasons:
+            out.print(f"\n{titles[pick]}", style="bold")
+        for reason in reasons:
+            words = reason.text.zh if chinese else reason.text.en
+            out.print(
+                f"  - {escape(words)} [dim]({escape(reason.article)}; {escape(reason.code)})[/dim]", soft_wrap=True
+            )
+            if reason.remedy is not None:
+                out.print(f"    -> {escape(reason.remedy.zh if chinese else reason.remedy.en)}", soft_wrap=True)
+    out.print("\n" + ("经过" if chinese else "What happened"), style="bold")
+    for event in consent.events:
+        extra = f": {event.outcome}" if event.outcome else ""
+        mark = f" [dim]{event.event_id[:8]}[/dim]" if event.type == "objected" else ""
+        out.print(f"  {event.seq:>3}  {event.at:%Y-%m-%d %H:%M}  {_EVENTS[event.type.value]}{extra}{mark}")
+
+
+def _answer(studio: "Studio", order: str, as_json: bool, language: str = "en", purpose: str = "") -> None:
+    decision, consent = _decide(studio, order, purpose)
+    emit(_document(decision, consent)) if as_json else _explain(decision, consent, language)
+    if not decision.granted:
+        raise typer.Exit(1)
+
+
+@app.command()
+@answers
+def show(
+    order: OrderArgument,
+    purpose: Annotated[str, typer.Option(help="Ask about another purpose than the order's own.")] = "",
+    language: LanguageOption = "en",
+    as_json: Json = False,
+) -> None:
+    """May this order go on, and why? Every reason with its article and what could change it."""
+    from memorial_tasks.production.studio import Studio
+
+    _answer(Studio.open(), order, as_json, language, purpose)
+
+
+@app.command()
+@answers
+def grant(
+    order: OrderArgument,
+    approver: Annotated[str, typer.Option(help="Who looked at the papers; not the person who entered the order.")],
+    as_json: Json = False,
+) -> None:
+    """Confirm as a second person that the papers were seen and are what they claim to be."""
+    from memorial_tasks.consent.acts import approve_evidence
+    from memorial_tasks.production.studio import Studio, now
+
+    studio = Studio.open()
+    with studio.transaction() as connection:
+        studio.order(connection, order)
+        approve_evidence(connection, order, studio.keys, approver=approver, now=now())
+    _answer(studio, order, as_json)
+
+
+@app.command("object")
+@answers
+def object_(
+    order: OrderArgument,
+    by: Annotated[str, typer.Option(help="Who objects; kept sealed.")],
+    relation: Annotated[str, typer.Option(help="How they are related: spouse, son, sibling, right_holder ...")] = "",
+    reason: ReasonOption = "",
+    as_json: Json = False,
+) -> None:
+    """Take down an objection. The order stops at once; nothing is deleted; a person decides with `resolve`."""
+    from memorial_tasks.consent.acts import object_to
+    from memorial_tasks.consent.sealing import KeyringSealer
+    from memorial_tasks.domain.words import Relation
+    from memorial_tasks.errors import InputRefused, Problem
+    from memorial_tasks.production.studio import Studio, now
+
+    try:
+        related = Relation(relation) if relation else None
+    except ValueError:
+        names = ", ".join(one.value for one in Relation)
+        raise InputRefused(
+            [Problem("consent.relation", "there is no such relation", f"one of {names}", "relation")]
+        ) from None
+    studio = Studio.open()
+    with studio.transaction() as connection:
+        studio.order(connection, order)
+        event = object_to(
+            connection,
+            order,
+            studio.keys,
+            KeyringSealer(studio.keyring),
+            name=by,
+            relation=related,
+            reason=reason,
+            operator=studio.settings.operator,
+            now=now(),
+        )
+    if as_json:
+        emit({"order": order, "objection": event.event_id, "decision": "frozen"})
+    else:
+        out.print(f"{order} is paused. Objection {event.event_id[:8]}; decide it with `memorial consent resolve`.")
+
+
+@app.command()
+@answers
+def resolve(
+    order: OrderArgument,
+    outcome: Annotated[str, typer.Option(help="retracted, dismissed, upheld or court (decided for the order).")],
+    objection: Annotated[
+        str, typer.Option(help="Which one (its id or the first characters), if several are open.")
+    ] = "",
+    reason: ReasonOption = "",
+    as_json: Json = False,
+) -> None:
+    """Decide an objection. `upheld` ends the order; after the others the rules are asked again."""
+    from memorial_tasks.consent import acts
+    from memorial_tasks.consent.sealing import KeyringSealer
+    from memorial_tasks.errors import InputRefused, Problem
+    from memorial_tasks.production.studio import Studio, now
+
+    if outcome not in {"retracted", "dismissed", "upheld", "court"}:
+        raise InputRefused(
+            [Problem("consent.outcome", "there is no such outcome", "retracted, dismissed, upheld or court", "outcome")]
+        )
+    studio = Studio.open()
+    with studio.transaction() as connection:
+        studio.order(connection, order)
+        acts.resolve(
+            connection,
+            order,
+            studio.keys,
+            KeyringSealer(studio.keyring),
+            outcome=outcome,  # type: ignore[arg-type]
+            objection=objection,
+            reason=reason,
+            operator=studio.settings.operator,
+            now=now(),
+        )
+    _answer(studio, order, as_json)
+
+
+@app.command()
+@answers
+def withdraw(
+    order: OrderArgument,
+    by: Annotated[str, typer.Option(help="The grantor's name; or right-holder, court, studio.")] = "",
+    reason: ReasonOption = "",
+    as_json: Json = False,
+) -> None:
+    """Take consent back. Effective now: no key is given out any more, the run stops, erasure is scheduled."""
+    from memorial_tasks.consent import acts
+    from memorial_tasks.consent.sealing import KeyringSealer
+    from memorial_tasks.production.studio import Studio, now
+
+    studio, at = Studio.open(), now()
+    with studio.transaction() as connection:
+        studio.order(connection, order)
+        event = acts.withdraw(
+            connection,
+            order,
+            studio.keys,
+            KeyringSealer(studio.keyring),
+            by=by,
+            reason=reason,
+            operator=studio.settings.operator,
+            now=at,
+        )
+    due = at + acts.ERASURE_GRACE
+    if as_json:
+        emit({"order": order, "state": event.type.value, "erasure_due": due.isoformat()})
+    else:
+        out.print(
+            f"{order}: consent is withdrawn. Material and models are destroyed on {due:%Y-%m-%d}; "
+            "`memorial erase SUBJECT` does it now."
+        )
+
+
+@app.command()
+@answers
+def export(
+    order: OrderArgument,
+    form: Annotated[str, typer.Option("--format", help="receipt (for the family) or dpv (no names).")] = "receipt",
+    target: Annotated[Path | None, typer.Option("--out", help="File to write; default: standard output.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The consent for other people's systems: a signed receipt, or DPV JSON-LD."""
+    import json
+
+    from memorial_tasks.consent.export import dpv_document, receipt
+    from memorial_tasks.consent.registry import current
+    from memorial_tasks.consent.sealing import KeyringSealer
+    from memorial_tasks.errors import ConsentRefused, InputRefused, Problem
+    from memorial_tasks.production.studio import Studio, now
+
+    if form not in {"receipt", "dpv"}:
+        raise InputRefused([Problem("consent.format", "there is no such format", "receipt or dpv", "format")])
+    studio = Studio.open()
+    with studio.transaction() as connection:
+        studio.order(connection, order)
+        consent = current(connection, order, studio.keys.trusted, KeyringSealer(studio.keyring))
+    if consent.record is None:
+        raise ConsentRefused(
+            "the subject was erased: only the skeleton is left", where=order, remedy="see `memorial audit export`"
+        )
+    if form == "receipt":
+        document = receipt(consent.record, consent.events, studio.keys.registrar, now())
+    else:
+        document = dpv_document(consent.record, consent.events, now())
+    if target is None:
+        emit(document)
+        return
+    target.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    emit({"order": order, "format": form, "file": str(target)}) if as_json else out.print(f"written: {target}")
