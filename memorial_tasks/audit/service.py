@@ -1,0 +1,169 @@
+"""The audit room put together: keys, anchors and the acts that need both. What commands, DAGs and pages call."""
+
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from memorial_tasks.audit import note as notes
+from memorial_tasks.audit.anchor import (
+    Anchor,
+    AnchorResult,
+    BucketAnchor,
+    DirectoryAnchor,
+    KeepingAnchor,
+    TimestampAnchor,
+    anchor_pending,
+    newest_outside,
+)
+from memorial_tasks.audit.checkpoint import make_checkpoint
+from memorial_tasks.audit.note import KEY_FILE, Checkpoint, SigningKeys
+from memorial_tasks.audit.verify import Verification, verify_database
+from memorial_tasks.database.connection import AUDITOR, one, rows, transaction
+from memorial_tasks.errors import Unavailable
+
+
+@dataclass(frozen=True)
+class AuditRoom:
+    """Where the log lies (`url`), its keys, and the anchors. The first anchor is always the local folder."""
+
+    url: str
+    keys: SigningKeys = field(repr=False)
+    folder: DirectoryAnchor
+    others: tuple[Anchor, ...] = ()
+
+    @property
+    def anchors(self) -> tuple[Anchor, ...]:
+        """All of them."""
+        return (self.folder, *self.others)
+
+    @property
+    def readable(self) -> list[KeepingAnchor]:
+        """Those that can be read back."""
+        return [self.folder, *(anchor for anchor in self.others if isinstance(anchor, BucketAnchor))]
+
+    def checkpoint(self) -> tuple[Checkpoint | None, AnchorResult]:
+        """Seals what happened so far and anchors it. Never signs a log smaller than what an anchor has seen.
+
+        Raises:
+            IntegrityError: the log was changed, cut, forked or restored.
+        """
+        public = self.keys.public
+        outside = newest_outside([self.folder], public)
+        made = make_checkpoint(self.url, self.keys, not_before=outside.size if outside else 0)
+        return made, anchor_pending(self.url, public, self.anchors)
+
+    def verify(self, *, trusted: Sequence[str] = ()) -> Verification:
+        """The whole log against its own checkpoints, those of every readable anchor, and `trusted` ones."""
+        outside = [text for anchor in self.readable for text in anchor.read()]
+
+        def known(first: int, past: int) -> bytes | None:
+            for anchor in self.readable:
+                if (found := anchor.leaves(first, past)) is not None:
+                    return found
+            return None
+
+        with transaction(self.url, role=AUDITOR, application="memorial verify") as connection:
+            return verify_database(connection, self.keys.public, trusted=[*outside, *trusted], known_leaves=known)
+
+    def entries(
+        self, *, order: str | None = None, kind: str | None = None, after: int = -1, newest: int = 100
+    ) -> list[dict[str, Any]]:
+        """The newest sequenced entries that fit, in order: ``{"entry": number, ...the entry's own fields}``."""
+        import json
+
+        wanted = [f'"order":"{order}"' if order else "", f'"type":"{kind}' if kind else ""]
+        with transaction(self.url, role=AUDITOR, application="memorial audit list") as connection:
+            found = rows(
+                connection,
+                "SELECT l.seq, e.body FROM audit.leaf l JOIN audit.event e ON e.id = l.event_id WHERE l.seq > %s"
+                " AND position(%s::bytea in e.body) > 0 AND position(%s::bytea in e.body) > 0"
+                " ORDER BY l.seq DESC LIMIT %s",
+                (after, *(text.encode() for text in wanted), newest),
+            )
+        entries = [{"entry": row["seq"], **json.loads(row["body"])} for row in reversed(found)]
+        return [entry for entry in entries if order is None or entry.get("order") == order]
+
+
+def open_room(
+    url: str,
+    keyring: Path,
+    audit_dir: Path,
+    *,
+    bucket: str | None = None,
+    s3_endpoint: str | None = None,
+    tsa_url: str | None = None,
+    tsa_roots: Path | None = None,
+) -> AuditRoom:
+    """The audit room of a studio. The signing key is made when neither a key nor a checkpoint exists yet.
+
+    Args:
+        bucket: ``s3://bucket/prefix`` of a bucket with Object Lock, in another account.
+        tsa_url: an RFC 3161 authority; `tsa_roots` is a PEM file with the certificates to trust.
+    """
+    folder = DirectoryAnchor(audit_dir / "checkpoints")
+    others: list[Anchor] = []
+    if bucket:
+        others.append(_bucket(bucket, s3_endpoint))
+    if tsa_url:
+        roots = tsa_roots.read_bytes() if tsa_roots and tsa_roots.is_file() else b""
+        others.append(TimestampAnchor(tsa_url, http_post(tsa_url), _split_pem(roots)))
+    return AuditRoom(url, _keys(url, keyring, folder), folder, tuple(others))
+
+
+def room_of(settings: Any, url: str) -> AuditRoom:
+    """The audit room the studio's settings describe. The anchors beyond the folder come from ``MEMORIAL_AUDIT_BUCKET``,
+    ``MEMORIAL_TSA_URL`` and ``MEMORIAL_TSA_ROOTS``."""
+    roots = os.environ.get("MEMORIAL_TSA_ROOTS")
+    return open_room(
+        url,
+        settings.keyring,
+        settings.audit_dir,
+        bucket=os.environ.get("MEMORIAL_AUDIT_BUCKET"),
+        s3_endpoint=getattr(settings, "s3_endpoint", None),
+        tsa_url=os.environ.get("MEMORIAL_TSA_URL"),
+        tsa_roots=Path(roots) if roots else None,
+    )
+
+
+def http_post(url: str, timeout: float = 20.0) -> Any:
+    """A function that posts a time-stamp query to `url`."""
+    if not url.startswith(("https://", "http://")):
+        raise Unavailable("the time-stamp authority's address is no http(s) address", where="MEMORIAL_TSA_URL")
+
+    def post(query: bytes) -> bytes:
+        request = urllib.request.Request(url, query, {"Content-Type": "application/timestamp-query"})  # noqa: S310
+        with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310
+            return bytes(answer.read(1 << 20))
+
+    return post
+
+
+def _keys(url: str, keyring: Path, folder: DirectoryAnchor) -> SigningKeys:
+    if not (keyring / KEY_FILE).exists():
+        with transaction(url, role=AUDITOR, application="memorial audit") as connection:
+            row = one(connection, "SELECT count(*) AS n FROM audit.checkpoint")
+        if (row and row["n"]) or folder.read():
+            raise Unavailable(
+                "the audit log has checkpoints but its signing key is gone",
+                where=KEY_FILE,
+                remedy="bring the key back from its backup; a new key would look like a forged log",
+            )
+        return notes.create_keys(keyring)
+    return notes.load_keys(keyring)
+
+
+def _bucket(address: str, endpoint: str | None) -> BucketAnchor:
+    import boto3
+
+    name, _, prefix = address.removeprefix("s3://").partition("/")
+    prefix = prefix.strip("/") or "audit"
+    return BucketAnchor(boto3.client("s3", endpoint_url=endpoint), name, prefix + "/")
+
+
+def _split_pem(bundle: bytes) -> tuple[bytes, ...]:
+    end = b"-----END CERTIFICATE-----"
+    return tuple(part.strip() + b"\n" + end + b"\n" for part in bundle.split(end) if b"BEGIN CERTIFICATE" in part)
