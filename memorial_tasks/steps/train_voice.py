@@ -1,0 +1,49 @@
+"""train_voice: the prepared speech -> a voice that can say anything, with an honest card."""
+
+import json
+import time
+from typing import Any
+
+from memorial_tasks.domain.order import Record, ScriptLine
+from memorial_tasks.domain.words import Language, Modality
+from memorial_tasks.steps.contract import StepContext
+
+ROOMS = ("voice",)
+MODALITIES = (Modality.VOICE,)
+
+
+class Params(Record):
+    """`config`: tiny, cpu or production. The script comes as the optional input ``script.json`` (personal, so not a
+    parameter); `script_texts` does the same for callers without a file."""
+
+    config: str = "cpu"
+    language: Language
+    script_texts: tuple[str, ...] = ()
+
+
+def run(context: StepContext, params: Params) -> dict[str, Any]:
+    """``voice/features.*`` -> ``voice/model.safetensors``, ``voice/card.json``, ``voice/spectrogram.png``."""
+    from memorial_tasks.voice.card import write_card
+    from memorial_tasks.voice.corpus import Corpus
+    from memorial_tasks.voice.recipe import recipe
+    from memorial_tasks.voice.train import train_voice
+
+    started = time.monotonic()
+    chosen = recipe(params.config)
+    corpus = Corpus.load(context.file("voice/features.json").parent)
+    texts = list(params.script_texts)
+    if script := context.optional("script.json"):
+        texts += [ScriptLine.model_validate(line).text for line in json.loads(script.read_text("utf-8"))]
+    trained = train_voice(
+        corpus,
+        [(text, params.language) for text in texts],
+        chosen,
+        context.checkpoints,
+        context.seed,
+        context.progress,
+        context.save_checkpoint,
+    )
+    trained.model.save(context.out / "voice" / "model.safetensors")
+    card = write_card(context.out / "voice", corpus, trained, params.config, time.monotonic() - started)
+    context.progress(1.0, "voice trained")
+    return {key: card[key] for key in ("tier", "minutes", "mcd_db", "wer_delta", "expected_quality", "train_s")}

@@ -1,0 +1,139 @@
+"""What a training needs beside the person's speech: practice readings, and the quiet of their room."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+from scipy import signal
+
+from memorial_tasks.domain.words import Language
+from memorial_tasks.voice.audio import RATE
+from memorial_tasks.voice.corpus import Corpus, Utterance
+from memorial_tasks.voice.espeak import Espeak
+from memorial_tasks.voice.features import FRAME, LF0, VUV, WIDTH, Frames, PitchRange, analyse
+from memorial_tasks.voice.phones import SILENCE
+from memorial_tasks.voice.practice import read_words
+from memorial_tasks.voice.practice_texts import ENGLISH, MANDARIN
+from memorial_tasks.voice.sequence import TimedRow, row_from_json, row_to_json
+from memorial_tasks.voice.text.front import FrontEnd
+from memorial_tasks.voice.text.units import Word
+
+
+def _texts(
+    corpus: Corpus, script: Sequence[tuple[str, Language]], count: int, seed: int
+) -> Iterator[tuple[str, Language]]:
+    """The script first, then general sentences of its languages, then what the person said."""
+    yield from script
+    rng = np.random.default_rng(seed)
+    general = [(text, Language.ZH_CN) for text in MANDARIN] if corpus.language == Language.ZH_CN else []
+    if corpus.language == Language.EN_US or any(language == Language.EN_US for _, language in script):
+        general += [(text, Language.EN_US) for text in ENGLISH]
+    said = [(u.text, corpus.language) for u in corpus.utterances]
+    rest = [general[i] for i in rng.permutation(len(general))] + [said[i] for i in rng.permutation(len(said))]
+    yield from rest[:count]
+
+
+def practice_readings(
+    corpus: Corpus,
+    script: Sequence[tuple[str, Language]],
+    count: int,
+    cache: Path,
+    seed: int,
+    progress: Callable[[float, str], None],
+) -> list[tuple[TimedRow, Frames]]:
+    """Generated speech in a voice of the person's pitch and tempo: timed rows and WORLD frames. Kept in `cache`."""
+    if (cache.with_suffix(".json")).is_file() and cache.with_suffix(".safetensors").is_file():
+        return _read_cache(cache)
+    voiced = np.concatenate([u.frames[u.frames[:, VUV] > 0.5, LF0] for u in corpus.utterances])
+    high = float(np.exp(np.median(voiced))) > 165
+    variants = ("f3", "f2", "f3") if high else ("", "m3", "")
+    rate = speaking_rate(corpus)
+    out: list[tuple[TimedRow, Frames]] = []
+    with Espeak() as espeak:
+        front = FrontEnd(espeak)
+        seen: set[str] = set()
+        for number, (text, language) in enumerate(_texts(corpus, script, count, seed)):
+            if text in seen:
+                continue
+            seen.add(text)
+            progress(0.1 * number / (count + len(script)), "generating practice speech")
+            for words in _sentences(front.words(text, language)):
+                reading = read_words(
+                    espeak, words, variant=variants[number % 3], rate=rate, pitch=40 + number % 4 * 7, pitch_range=60
+                )
+                if reading is None:
+                    continue
+                frames = analyse(reading.audio, PitchRange(65, 500), exact=False)
+                end = min(len(frames), int(reading.timed.edges[-1]))
+                edges = np.minimum(reading.timed.edges, end)
+                if (np.diff(edges) >= 1).all():
+                    out.append((TimedRow(reading.timed.row, edges), frames[:end]))
+    _write_cache(cache, out)
+    return out
+
+
+def _sentences(words: list[Word]) -> Iterator[list[Word]]:
+    """Pieces of at most about 24 words, cut at punctuation."""
+    piece: list[Word] = []
+    for word in words:
+        piece.append(word)
+        if len(piece) >= 24 and word.pause:
+            yield piece
+            piece = []
+    if piece:
+        yield piece
+
+
+def speaking_rate(corpus: Corpus) -> int:
+    """espeak words a minute at which its phones last as long as this person's, 110..230."""
+    lengths = np.concatenate(
+        [np.diff(u.timed.edges)[[p.name != SILENCE for p in u.timed.row.phones]] for u in corpus.utterances]
+    )
+    usual = 0.083 if corpus.language == Language.EN_US else 0.115
+    return int(np.clip(160 * usual / (float(lengths.mean()) * FRAME), 110, 230))
+
+
+def _write_cache(cache: Path, rows: list[tuple[TimedRow, Frames]]) -> None:
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    arrays = {
+        "frames": np.concatenate([frames for _, frames in rows]) if rows else np.zeros((0, WIDTH), np.float32),
+        "edges": np.concatenate([timed.edges for timed, _ in rows]) if rows else np.zeros(0, np.int32),
+    }
+    save_file(arrays, cache.with_suffix(".safetensors"))
+    document = [{"frames": len(frames), "row": row_to_json(timed.row)} for timed, frames in rows]
+    cache.with_suffix(".json").write_text(json.dumps(document, ensure_ascii=False), "utf-8")
+
+
+def _read_cache(cache: Path) -> list[tuple[TimedRow, Frames]]:
+    arrays = load_file(cache.with_suffix(".safetensors"))
+    out, frame, edge = [], 0, 0
+    for item in json.loads(cache.with_suffix(".json").read_text("utf-8")):
+        row = row_from_json(item["row"])
+        edges = arrays["edges"][edge : edge + len(row.phones) + 1]
+        out.append((TimedRow(row, edges), arrays["frames"][frame : frame + item["frames"]]))
+        frame, edge = frame + item["frames"], edge + len(edges)
+    return out
+
+
+def room_tone(utterances: Sequence[Utterance]) -> tuple[NDArray[np.float32], float]:
+    """Spectral shape float32 [513] (mean square 1) and level in dBFS of the quiet between the words, not above -62."""
+    powers = []
+    for utterance in utterances:
+        for phone, start, end in zip(
+            utterance.timed.row.phones, utterance.timed.edges, utterance.timed.edges[1:], strict=False
+        ):
+            part = utterance.wave[int(start * FRAME * RATE) : int(end * FRAME * RATE)]
+            if phone.name == SILENCE and part.size >= 2048:
+                power = np.abs(signal.stft(part, RATE, nperseg=1024, boundary=None, padded=False)[2]) ** 2
+                powers.append(np.percentile(power, 30, axis=1))
+    if not powers:
+        hz = np.linspace(0, RATE / 2, 513)
+        shape, level = 1 / (1 + hz / 300), -70.0
+    else:
+        shape = np.sqrt(np.median(powers, axis=0) + 1e-14)
+        level = float(np.clip(10 * np.log10((shape**2).sum() * 2 + 1e-12), -80.0, -62.0))
+    shape = shape / np.sqrt((shape**2).mean())
+    return shape.astype(np.float32), level

@@ -1,0 +1,131 @@
+"""A trained voice: networks, statistics, room tone and recordings, in one safetensors file."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from memorial_tasks.domain.words import Language
+from memorial_tasks.errors import ModelRefused
+from memorial_tasks.voice.batches import frame_positions
+from memorial_tasks.voice.features import CEPSTRA, LF0, WIDTH, Frames
+from memorial_tasks.voice.networks import PERSON, AcousticModel, DurationModel, Sizes
+from memorial_tasks.voice.phones import PHONES, SILENCE
+from memorial_tasks.voice.sequence import DESCRIPTION, PhoneRow, describe
+
+FORMAT = "memorial-voice-0"
+
+
+@dataclass
+class VoiceModel:
+    """Tier 0. `mean`, `std` float32 [WIDTH] of the person's frames; `variance` float32 [WIDTH]: how much livelier
+    real speech is than the networks' (standard deviation ratio); `duration_stats` (mean, std of log frames for
+    phones; the same for pauses); `tone_level` dBFS and `tone` float32 [513] spectral shape of the room's own quiet;
+    `clips` the recordings kept for quoting (int16, 24 kHz) with `clip_index` describing them."""
+
+    sizes: Sizes
+    acoustic: AcousticModel
+    duration: DurationModel
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
+    variance: NDArray[np.float32]
+    duration_stats: NDArray[np.float32]
+    tone: NDArray[np.float32]
+    tone_level: float
+    language: Language
+    clips: NDArray[np.int16]
+    clip_index: list[dict[str, object]]
+
+    def durations(self, row: PhoneRow, speaker: int = PERSON) -> NDArray[np.float32]:
+        """Predicted length of each phone in frames, float32 [phones]."""
+        ids, description = describe(row)
+        with torch.no_grad():
+            predicted = self.duration(
+                torch.from_numpy(ids)[None],
+                torch.from_numpy(description)[None],
+                torch.tensor([speaker]),
+                torch.tensor([len(ids)]),
+            )[0].numpy()
+        silent = np.array([phone.name == SILENCE for phone in row.phones])
+        mean, std, pause_mean, pause_std = self.duration_stats
+        log = np.where(silent, predicted * pause_std + pause_mean, predicted * std + mean)
+        return np.asarray(np.exp(log), np.float32)
+
+    def frames(self, row: PhoneRow, edges: NDArray[np.int32], liveliness: float = 0.7) -> Frames:
+        """Predicted WORLD frames float32 [edges[-1], WIDTH]. `liveliness` 0..1 is the exponent of the global
+        variance compensation (Toda & Tokuda 2007, in its simple post-filter form)."""
+        ids, description = describe(row)
+        owner, position = frame_positions(edges, self.sizes.stack)
+        with torch.no_grad():
+            out = self.acoustic(
+                torch.from_numpy(ids)[None],
+                torch.from_numpy(description)[None],
+                torch.tensor([PERSON]),
+                torch.tensor([len(ids)]),
+                torch.from_numpy(owner)[None],
+                torch.from_numpy(position)[None],
+            )[0].numpy()
+        out = out[: int(edges[-1])]
+        spoken = np.repeat([index >= 0 for index in row.word], np.diff(edges))
+        if spoken.any():
+            centre = out[spoken].mean(axis=0)
+            scale = self.variance**liveliness
+            scale[0] = 1.0
+            lively = centre + (out - centre) * scale
+            columns = np.r_[1:CEPSTRA, LF0]
+            weight = np.convolve(spoken.astype(np.float32), np.hanning(13) / np.hanning(13).sum(), "same")[:, None]
+            out[:, columns] = weight * lively[:, columns] + (1 - weight) * out[:, columns]
+        return np.asarray(out * self.std + self.mean, np.float32)
+
+    def save(self, path: Path) -> None:
+        """Write the model."""
+        tensors = {f"acoustic.{key}": value for key, value in self.acoustic.state_dict().items()}
+        tensors |= {f"duration.{key}": value for key, value in self.duration.state_dict().items()}
+        for name in ("mean", "std", "variance", "duration_stats", "tone", "clips"):
+            tensors[f"own.{name}"] = torch.from_numpy(np.ascontiguousarray(getattr(self, name)))
+        own = {"tone_level": self.tone_level, "language": self.language.value, "clips": self.clip_index}
+        metadata = {
+            "format": FORMAT,
+            "sizes": json.dumps(asdict(self.sizes)),
+            "phones": " ".join(PHONES),
+            "own": json.dumps(own, ensure_ascii=False),
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({key: value.contiguous() for key, value in tensors.items()}, path, metadata=metadata)
+
+    @staticmethod
+    def load(path: Path) -> "VoiceModel":
+        """Read a model. Raises `ModelRefused` for another format, architecture or phone table."""
+        try:
+            with safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+        except (SafetensorError, OSError) as error:
+            raise ModelRefused("the voice model cannot be read", where=path.name, remedy="train it again") from error
+        if metadata.get("format") != FORMAT or metadata.get("phones") != " ".join(PHONES):
+            raise ModelRefused("not a voice model of this version", where=path.name, remedy="train it again")
+        sizes = Sizes(**json.loads(metadata["sizes"]))
+        if (sizes.width, sizes.description) != (WIDTH, DESCRIPTION):
+            raise ModelRefused("the voice model has other features", where=path.name, remedy="train it again")
+        acoustic, duration = AcousticModel(sizes), DurationModel(sizes)
+        try:
+            acoustic.load_state_dict(_under(tensors, "acoustic."))
+            duration.load_state_dict(_under(tensors, "duration."))
+            arrays = {key: value.numpy() for key, value in _under(tensors, "own.").items()}
+            own = json.loads(metadata["own"])
+            return VoiceModel(
+                sizes, acoustic.eval(), duration.eval(), arrays["mean"], arrays["std"], arrays["variance"],
+                arrays["duration_stats"], arrays["tone"], float(own["tone_level"]), Language(own["language"]),
+                arrays["clips"], own["clips"],
+            )  # fmt: skip
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise ModelRefused("the voice model has another shape", where=path.name, remedy="train it again") from error
+
+
+def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

@@ -1,0 +1,321 @@
+"""From a family's recordings to what a model learns from: cleaned, cut, graded, transcribed, aligned, analysed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from memorial_tasks.domain.finding import Finding
+from memorial_tasks.domain.words import Language, Severity
+from memorial_tasks.errors import InputRefused, Problem
+from memorial_tasks.voice.align import SphinxAligner, by_dtw
+from memorial_tasks.voice.audio import RATE, Wave, clean, read_wave, resample, set_loudness
+from memorial_tasks.voice.corpus import Corpus, Utterance
+from memorial_tasks.voice.espeak import Espeak
+from memorial_tasks.voice.features import FRAME, LF0, VUV, analyse, pitch_range
+from memorial_tasks.voice.practice import read_words
+from memorial_tasks.voice.segments import Quality, measure, speech_spans
+from memorial_tasks.voice.sequence import PhoneRow, TimedRow
+from memorial_tasks.voice.text.front import FrontEnd
+from memorial_tasks.voice.text.units import PAUSE_NONE, PAUSE_SHORT, Word
+
+MINIMUM_SECONDS = 20.0
+_LONG_FILE, _LONGEST = 20.0, 12.0
+
+
+@dataclass
+class _Piece:
+    """One stretch of speech on its way through preparation."""
+
+    id: str
+    wave: Wave
+    quality: Quality
+    text: str = ""
+    words: list[Word] = field(default_factory=list)
+    timed: TimedRow | None = None
+
+
+def prepare_voice(
+    files: Sequence[Path],
+    transcripts: Mapping[str, str],
+    language: Language,
+    progress: Callable[[float, str], None] = lambda fraction, message: None,
+    lexicon: Mapping[str, str] | None = None,
+) -> Corpus:
+    """Everything a voice model needs, from WAV files of one person.
+
+    `transcripts` maps a file's stem to its words. English speech without a transcript is recognised (and says so in
+    a finding); Mandarin without one is refused. Raises `InputRefused` when less than 20 s of usable speech is left.
+    """
+    if not files:
+        raise InputRefused([Problem("voice.missing", "no voice recording was given", "add recordings", "voice")])
+    findings: list[Finding] = []
+    pieces: list[_Piece] = []
+    for number, path in enumerate(sorted(files)):
+        progress(0.25 * number / len(files), "cleaning recordings")
+        pieces += _pieces(path, transcripts.get(path.stem, "").strip())
+    pieces = _choose(pieces, findings)
+    pieces = _transcribe(pieces, language, findings, progress)
+    with Espeak() as espeak:
+        pieces = _align(pieces, language, FrontEnd(espeak, lexicon), espeak, findings, progress)
+    _require(pieces, findings)
+    return _analyse(pieces, language, findings, progress)
+
+
+def _pieces(path: Path, text: str) -> list[_Piece]:
+    original = read_wave(path)
+    if original.size < RATE // 3:
+        return []
+    wave = clean(original)
+    spans = speech_spans(wave, RATE, longest=_LONGEST)
+    if not spans:
+        return []
+    if text and wave.size / RATE <= _LONG_FILE:  # one utterance a file: keep it whole, without the empty ends
+        spans = [(spans[0][0], spans[-1][1])]
+    elif text:
+        spans = [(max(0.0, spans[0][0]), spans[-1][1])]  # cut after alignment
+    out = []
+    for number, (start, end) in enumerate(spans):
+        part = slice(int(start * RATE), int(end * RATE))
+        quality = measure(wave[part], RATE, original[part])
+        name = path.stem if len(spans) == 1 else f"{path.stem}-{number + 1:02d}"
+        out.append(_Piece(name, set_loudness(wave[part], -23.0), quality, text))
+    return out
+
+
+def _choose(pieces: list[_Piece], findings: list[Finding]) -> list[_Piece]:
+    """Leave grade C out when enough better speech exists; say so either way."""
+    good = [piece for piece in pieces if piece.quality.grade != "C"]
+    poor = [piece for piece in pieces if piece.quality.grade == "C"]
+    seconds = sum(piece.wave.size for piece in good) / RATE
+    for piece in poor:
+        dropped = seconds >= 3 * MINIMUM_SECONDS
+        findings.append(
+            Finding(
+                code="voice.poor_recording",
+                severity=Severity.INFO if dropped else Severity.WARNING,
+                what=f"noisy, clipped or narrow-band speech, {'left out' if dropped else 'used for want of better'}",
+                remedy="look for another copy of this recording, nearer to the original",
+                material=piece.id,
+                value=round(piece.quality.snr, 1),
+                limit=13.0,
+            )
+        )
+    return good if seconds >= 3 * MINIMUM_SECONDS else good + poor
+
+
+def _transcribe(
+    pieces: list[_Piece], language: Language, findings: list[Finding], progress: Callable[[float, str], None]
+) -> list[_Piece]:
+    missing = [piece for piece in pieces if not piece.text]
+    if not missing:
+        return pieces
+    if language == Language.ZH_CN:
+        have = sum(piece.wave.size for piece in pieces if piece.text) / RATE
+        if have < MINIMUM_SECONDS:
+            raise InputRefused(
+                [
+                    Problem(
+                        "voice.transcript_missing",
+                        f"{len(missing)} stretches of Mandarin speech have no transcript",
+                        "write down what is said in each recording (voice/transcripts.json or a .txt beside the file)",
+                        field="materials.voice",
+                    )
+                ]
+            )
+        findings.append(
+            Finding(
+                code="voice.transcript_missing",
+                severity=Severity.WARNING,
+                what=f"{len(missing)} stretches of speech without a transcript were not used",
+                remedy="write down what is said in them",
+                value=float(len(missing)),
+            )
+        )
+        return [piece for piece in pieces if piece.text]
+    recogniser = Recogniser()
+    for number, piece in enumerate(missing):
+        progress(0.25 + 0.2 * number / len(missing), "recognising speech")
+        piece.text = recogniser.words(piece.wave)
+    findings.append(
+        Finding(
+            code="voice.transcript_recognised",
+            severity=Severity.WARNING,
+            what=f"{len(missing)} stretches of speech without a transcript were recognised by machine, with mistakes",
+            remedy="give the words that are said: it improves the voice more than anything else",
+            value=float(len(missing)),
+        )
+    )
+    return [piece for piece in pieces if piece.text]
+
+
+class Recogniser:
+    """English speech to words by pocketsphinx, for missing transcripts and as a judge of intelligibility."""
+
+    def __init__(self) -> None:
+        import pocketsphinx
+
+        self._decoder: Any = pocketsphinx.Decoder(loglevel="FATAL")
+
+    def words(self, wave: Wave, rate: int = RATE) -> str:
+        """Lower-case words heard in `wave`, empty when none."""
+        pcm = (np.clip(resample(wave, rate, 16000), -1, 1) * 32767).astype("<i2").tobytes()
+        self._decoder.start_utt()
+        self._decoder.process_raw(pcm, no_search=False, full_utt=True)
+        self._decoder.end_utt()
+        hypothesis = self._decoder.hyp()
+        return str(hypothesis.hypstr) if hypothesis else ""
+
+
+def _align(
+    pieces: list[_Piece],
+    language: Language,
+    front: FrontEnd,
+    espeak: Espeak,
+    findings: list[Finding],
+    progress: Callable[[float, str], None],
+) -> list[_Piece]:
+    sphinx = SphinxAligner()
+    out: list[_Piece] = []
+    failed = 0
+    for number, piece in enumerate(pieces):
+        progress(0.45 + 0.25 * number / max(1, len(pieces)), "aligning words")
+        piece.words = front.words(piece.text, language)
+        if not piece.words:
+            failed += 1
+            continue
+        english = all(word.language == Language.EN_US for word in piece.words)
+        piece.timed = sphinx.align(piece.wave, piece.words) if english else None
+        if piece.timed is None and piece.wave.size / RATE <= 60 and (reading := read_words(espeak, piece.words)):
+            piece.timed, _ = by_dtw(piece.wave, reading)
+        if piece.timed is None or not plausible(piece.timed):
+            failed += 1
+            continue
+        out += _split(piece)
+    if failed:
+        findings.append(
+            Finding(
+                code="voice.text_mismatch",
+                severity=Severity.WARNING,
+                what=f"{failed} recordings do not match their transcript and were not used",
+                remedy="check that the transcript says exactly what is heard",
+                value=float(failed),
+            )
+        )
+    return out
+
+
+def plausible(timed: TimedRow) -> bool:
+    """False when the phones are too fast or too slow for anyone's speech: the text is not what is said."""
+    frames = np.diff(timed.edges)
+    spoken = np.array([index >= 0 for index in timed.row.word])
+    if not spoken.any():
+        return False
+    mean = float(frames[spoken].mean()) * FRAME
+    squeezed = float((frames[spoken] <= 3).mean())
+    return 0.035 < mean < 0.35 and squeezed < 0.5
+
+
+def _split(piece: _Piece) -> list[_Piece]:
+    """Cut a long aligned recording at its pauses into utterances of at most about 12 s."""
+    if piece.timed is None or piece.wave.size / RATE <= _LONGEST * 1.3:
+        return [piece]
+    row, edges = piece.timed.row, piece.timed.edges
+    pauses = [i for i, word in enumerate(row.word) if word < 0]
+    cuts, start = [pauses[0]], pauses[0]
+    for previous, pause in zip(pauses, pauses[1:], strict=False):
+        if (edges[pause + 1] - edges[start]) * FRAME > _LONGEST and previous != start:
+            cuts.append(previous)
+            start = previous
+    if cuts[-1] != pauses[-1]:
+        cuts.append(pauses[-1])
+    out = []
+    for number, (left, right) in enumerate(zip(cuts, cuts[1:], strict=False)):
+        begin = max(int(edges[left]), int(edges[left + 1]) - 30)
+        end = min(int(edges[right + 1]), int(edges[right]) + 30)
+        used = sorted({index for index in row.word[left : right + 1] if index >= 0})
+        word = tuple(index - used[0] if index >= 0 else -1 for index in row.word[left : right + 1])
+        part = edges[left : right + 2].astype(np.int64) - begin
+        part[0], part[-1] = 0, end - begin
+        words = row.words[used[0] : used[-1] + 1]
+        timed = TimedRow(PhoneRow(row.phones[left : right + 1], word, words), part.astype(np.int32))
+        wave = piece.wave[int(begin * FRAME * RATE) : int(end * FRAME * RATE)]
+        text = " ".join(item.text for item in words)
+        out.append(_Piece(f"{piece.id}-{number + 1:02d}", wave, piece.quality, text, list(words), timed))
+    return out
+
+
+def _require(pieces: list[_Piece], findings: list[Finding]) -> None:
+    seconds = sum(piece.wave.size for piece in pieces) / RATE
+    if seconds < MINIMUM_SECONDS:
+        raise InputRefused(
+            [
+                Problem(
+                    "voice.too_little",
+                    f"{seconds:.0f} s of usable speech found, at least {MINIMUM_SECONDS:.0f} s needed",
+                    "add recordings of this person speaking alone, with transcripts; three minutes make a good voice",
+                    field="materials.voice",
+                )
+            ]
+        )
+    if seconds < 120:
+        findings.append(
+            Finding(
+                code="voice.limited",
+                severity=Severity.WARNING,
+                what=f"only {seconds:.0f} s of usable speech: the voice will be limited",
+                remedy="three minutes or more make it clearly better",
+                value=round(seconds, 1),
+                limit=120.0,
+            )
+        )
+
+
+def _heard_pauses(timed: TimedRow) -> TimedRow:
+    """Give each word the pause that is really heard after it, so that a model learns what a pause sounds like."""
+    row = timed.row
+    heard = {row.word[i - 1] for i in range(1, len(row.word)) if row.word[i] < 0 <= row.word[i - 1]}
+    last = len(row.words) - 1
+    words = tuple(
+        Word(w.text, w.phones, w.language, max(w.pause, PAUSE_SHORT) if n in heard and n != last else
+             w.pause if n == last else PAUSE_NONE, w.question)
+        for n, w in enumerate(row.words)
+    )  # fmt: skip
+    return TimedRow(PhoneRow(row.phones, row.word, words), timed.edges)
+
+
+def _analyse(
+    pieces: list[_Piece], language: Language, findings: list[Finding], progress: Callable[[float, str], None]
+) -> Corpus:
+    pitch = pitch_range([piece.wave for piece in pieces])
+    total = sum(piece.wave.size for piece in pieces) / RATE
+    utterances = []
+    for number, piece in enumerate(pieces):
+        progress(0.7 + 0.3 * number / len(pieces), "analysing the voice")
+        if piece.timed is None:
+            continue
+        frames = analyse(piece.wave, pitch, exact=total < 900)
+        timed = _heard_pauses(piece.timed)
+        count = min(len(frames), int(timed.edges[-1]))
+        edges = np.minimum(timed.edges, count)
+        if (np.diff(edges) < 1).any():
+            continue
+        utterances.append(
+            Utterance(
+                piece.id, piece.text, TimedRow(timed.row, edges), frames[:count], piece.wave, piece.quality.grade,
+                piece.quality.snr,
+            )
+        )  # fmt: skip
+    voiced = np.concatenate([u.frames[u.frames[:, VUV] > 0.5, LF0] for u in utterances]) if utterances else np.zeros(0)
+    if voiced.size < 100:
+        raise InputRefused(
+            [
+                Problem(
+                    "voice.no_voice", "no voiced speech was found", "add recordings of this person", "materials.voice"
+                )
+            ]
+        )
+    progress(1.0, "voice prepared")
+    return Corpus(language, tuple(utterances), tuple(findings))
