@@ -9,7 +9,7 @@ Frames are planar 8-bit YUV 4:2:0 in limited range, as they go to the encoder: o
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -346,7 +346,8 @@ def rhythm_score(sound: Floats, sample_rate: int) -> float:
 
 # ---- reading it back -------------------------------------------------------------------------------------------
 
-SEEN = 0.62  # normalised correlation from which a line counts as read
+SEEN = 0.58  # normalised correlation from which a line counts as read
+_HALF = 0.2  # by which any half of it may be less sure
 _CONTRAST = 22.0  # luma levels between ink and what surrounds it
 
 
@@ -362,10 +363,25 @@ def line_score(luma: Planes, line: Line) -> float:
         return 0.0
     scores = np.nan_to_num(cv2.matchTemplate(region, ink, cv2.TM_CCOEFF_NORMED), nan=0.0, posinf=0.0, neginf=0.0)
     _, best, _, (dx, dy) = cv2.minMaxLoc(scores)
-    part = region[dy : dy + ink.shape[0], dx : dx + ink.shape[1]]
+    part: Floats = region[dy : dy + ink.shape[0], dx : dx + ink.shape[1]]
     near = (cv2.dilate(ink, np.ones((5, 5))) < 0.05) & (cv2.dilate(ink, np.ones((2 * pad + 1, 2 * pad + 1))) > 0.5)
     contrast = float(part[ink > 0.9].mean() - part[near].mean()) if near.any() and (ink > 0.9).any() else 0.0
-    return float(best) if contrast >= _CONTRAST else 0.0
+    if contrast < _CONTRAST:
+        return 0.0
+    return min(float(best), *(share + _HALF for share in _halves(part, ink)))
+
+
+def _halves(part: Floats, ink: Floats) -> Iterator[float]:
+    """Correlation of picture and ink in the upper, lower, left and right half: a label half covered is not a label."""
+    y, x = ink.shape[0] // 2, ink.shape[1] // 2
+    for rows, columns in (
+        (slice(0, y), slice(None)),
+        (slice(y, None), slice(None)),
+        (slice(None), slice(0, x)),
+        (slice(None), slice(x, None)),
+    ):
+        a, b = part[rows, columns] - part[rows, columns].mean(), ink[rows, columns] - ink[rows, columns].mean()
+        yield float((a * b).sum() / (np.linalg.norm(a) * np.linalg.norm(b) + 1e-6))
 
 
 def card_score(luma: Planes, lines: Sequence[Line]) -> float:
