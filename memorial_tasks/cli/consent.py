@@ -101,7 +101,26 @@ def _document(decision: "Decision", consent: "Consent") -> dict[str, Any]:
     }
 
 
-def _explain(decision: "Decision", consent: "Consent", language: str) -> None:
+Said = dict[str, dict[str, Any]]
+
+
+def _said(studio: "Studio", consent: "Consent") -> Said:
+    """What was said in words with each event: for the person who has to decide, so never in the JSON document."""
+    from memorial_tasks.consent.registry import read_detail
+    from memorial_tasks.consent.sealing import KeyringSealer
+
+    with studio.transaction() as connection:
+        found = {
+            event.event_id: read_detail(
+                connection, consent.order_id, event.event_id, KeyringSealer(studio.keyring), studio.keys.trusted
+            )
+            for event in consent.events
+            if event.detail_sha256
+        }
+    return {event: {k: v for k, v in words.items() if v} for event, words in found.items() if words}
+
+
+def _explain(decision: "Decision", consent: "Consent", language: str, said: Said | None = None) -> None:
     """The decision for a person who has never seen the code."""
     chinese = language.startswith("zh")
     pick = 0 if chinese else 1
@@ -137,13 +156,19 @@ def _explain(decision: "Decision", consent: "Consent", language: str) -> None:
     out.print("\n" + ("经过" if chinese else "What happened"), style="bold")
     for event in consent.events:
         extra = f": {event.outcome}" if event.outcome else ""
-        mark = f" [dim]{event.event_id[:8]}[/dim]" if event.type == "objected" else ""
-        out.print(f"  {event.seq:>3}  {event.at:%Y-%m-%d %H:%M}  {_EVENTS[event.type.value]}{extra}{mark}")
+        mark = f" [dim]({event.event_id[:8]})[/dim]" if event.type == "objected" else ""
+        line = f"  {event.seq:>3}  {event.at:%Y-%m-%d %H:%M}  {_EVENTS[event.type.value]}{extra}{mark}"
+        out.print(line, soft_wrap=True)
+        for name, words in (said or {}).get(event.event_id, {}).items():
+            out.print(f"         {name}: {escape(str(words))}", soft_wrap=True)
 
 
 def _answer(studio: "Studio", order: str, as_json: bool, language: str = "en", purpose: str = "") -> None:
     decision, consent = _decide(studio, order, purpose)
-    emit(_document(decision, consent)) if as_json else _explain(decision, consent, language)
+    if as_json:
+        emit(_document(decision, consent))
+    else:
+        _explain(decision, consent, language, _said(studio, consent))
     if not decision.granted:
         raise typer.Exit(1)
 
@@ -333,3 +358,29 @@ def export(
         return
     target.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     emit({"order": order, "format": form, "file": str(target)}) if as_json else out.print(f"written: {target}")
+
+
+@answers
+def erase(
+    subject: Annotated[str, typer.Argument(help="The subject's id (sub-...), or the id of one of their orders.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask: it cannot be undone.")] = False,
+    reason: Annotated[str, typer.Option(help="A word for the receipt: requested, withdrawn, expired.")] = "requested",
+    as_json: Json = False,
+) -> None:
+    """Destroy the subject's key and delete everything made of their material. Not to be undone; gives a receipt."""
+    from memorial_tasks.consent.erasing import erase_everything
+    from memorial_tasks.errors import InputRefused, Problem
+    from memorial_tasks.production.studio import Studio
+
+    studio = Studio.open()
+    if not yes and (as_json or not typer.confirm(f"Erase {subject} for ever?", err=True)):
+        raise InputRefused([Problem("erase.not_confirmed", "nothing was erased", "confirm with --yes", "yes")])
+    document, path = erase_everything(studio, subject, reason=reason)
+    if as_json:
+        emit(document | {"file": str(path)})
+        return
+    for place, counts in document["receipt"]["erased"].items():
+        out.print(f"{place:<12} " + ", ".join(f"{number} {what}" for what, number in counts.items()))
+    out.print(f"receipt      {path}", soft_wrap=True)
+    for text in document["receipt"]["not_within_reach"]:
+        out.print(f"not within reach: {text}", soft_wrap=True)
