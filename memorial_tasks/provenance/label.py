@@ -64,7 +64,7 @@ class Layout:
     height: int
     corner: Line
     opening: tuple[Line, ...]
-    ending: tuple[Line, ...]
+    ending: tuple[Line, ...]  # the last is the content id, when there is one
 
 
 def _least(short: int, share: float) -> int:
@@ -128,14 +128,21 @@ def layout(assets: Path, width: int, height: int, content_id: str = "") -> Layou
     card = _least(short, CARD_INK)
     least = _least(short, LABEL_INK)
     opening = _stack(path, ((TITLE, card), (TITLE_LATIN, card)), width, height, gap=round(short * 0.075))
-    lines: list[tuple[str, int]] = [(TITLE, least), (TITLE_LATIN, least)]
+    # The label lines of the end card stand in the same place whatever the id is, so that they can be looked for alone.
+    gap, small = round(short * 0.06), max(9, round(short * ID_INK))
+    ending = _stack(path, ((TITLE, least), (TITLE_LATIN, least)), width, height - gap - small, gap)
     if content_id:
-        lines.append((content_id, max(9, round(short * ID_INK))))
-    ending = _stack(path, lines, width, height, gap=round(short * 0.06))
-    return Layout(width, height, placed, opening, ending)
+        size = _sized(path, "0", small, width)[0].size
+        while size > 8 and _font(str(path), int(size)).getlength(content_id) > width * 0.86:
+            size -= 1
+        cover = _render(_font(str(path), int(size)), content_id)
+        below = ending[-1].y + ending[-1].coverage.shape[0] + gap
+        ending.append(Line(content_id, cover, (width - cover.shape[1]) // 2, below, small))
+    return Layout(width, height, placed, tuple(opening), tuple(ending))
 
 
-def _stack(path: Path, lines: Sequence[tuple[str, int]], width: int, height: int, gap: int) -> tuple[Line, ...]:
+def _stack(path: Path, lines: Sequence[tuple[str, int]], width: int, height: int, gap: int) -> list[Line]:
+    """Lines under each other, in the middle of the frame."""
     drawn = []
     for text, ink in lines:
         font, got = _sized(path, text, ink, round(width * 0.86))
@@ -145,7 +152,7 @@ def _stack(path: Path, lines: Sequence[tuple[str, int]], width: int, height: int
     for text, cover, got in drawn:
         placed.append(Line(text, cover, (width - cover.shape[1]) // 2, y, got))
         y += cover.shape[0] + gap
-    return tuple(placed)
+    return placed
 
 
 @dataclass(frozen=True)
