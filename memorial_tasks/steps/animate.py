@@ -26,11 +26,12 @@ class Params(Record):
     config: str = ""
 
 
-def load_renderer(folder: Path, assets: Path) -> Any:
+def load_renderer(folder: Path) -> Any:
     """The face room's renderer; its own function so that tests can put a drawn face here."""
     from memorial_tasks.face.render import FaceRenderer
 
-    return FaceRenderer.load(folder, assets)
+    model = folder / "model.safetensors"
+    return FaceRenderer.load(folder, model if model.is_file() else None)
 
 
 def run(context: StepContext, params: Params) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
     del speech
 
     context.progress(0.03, "loading the face")
-    renderer = load_renderer(context.inputs / "face", context.assets)
+    renderer = load_renderer(context.inputs / "face")
     width, height = renderer.size
     even = (width // 2 * 2, height // 2 * 2)
     frames = score.frames(params.fps)

@@ -177,7 +177,7 @@ class Stage:
         alpha = np.ascontiguousarray(alpha[:, self._area[1].start - left : self._area[1].stop - left])
         behind = backdrop.at(0)
         self._edge = _EdgeColour(alpha, high)
-        wrapped = _wrapped(alpha, high)
+        wrapped = _wrapped(alpha * (0.1 + 0.9 * self._edge.known), high)
         self._own = np.ascontiguousarray(wrapped * (1 - self._edge.foreign))
         self._foreign = np.ascontiguousarray(wrapped * self._edge.foreign)
         self._beyond = np.ascontiguousarray(1 - wrapped)
@@ -241,8 +241,8 @@ class _EdgeColour:
         self._inside = inside[..., None]
         self._weight = np.maximum(cv2.GaussianBlur(inside, (0, 0), self._reach), 1e-4)[..., None]
         core = cv2.GaussianBlur(np.clip((alpha - 0.75) / 0.25, 0, 1), (0, 0), max(1.0, height / 540))
-        known = cv2.resize(np.clip(self._weight[..., 0] * 50, 0, 1), self._size)
-        self.foreign = np.ascontiguousarray((1 - np.clip(core * 1.25 - 0.25, 0, 1)) * known, np.float32)
+        self.known: Plane = np.asarray(cv2.resize(np.clip(self._weight[..., 0] * 50, 0, 1), self._size), np.float32)
+        self.foreign = np.ascontiguousarray((1 - np.clip(core * 1.25 - 0.25, 0, 1)) * self.known, np.float32)
 
     def near(self, person: Picture) -> Picture:
         low = cv2.resize(person, self._small, interpolation=cv2.INTER_AREA).astype(np.float32)
