@@ -6,7 +6,7 @@ a finding that says why. Everything is stored as pixels and points in one safete
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from memorial_tasks.face.mouth import TEETH_OPENING, MouthExemplar
 Image = NDArray[np.uint8]
 CROP, CROP_IPD = 384, 120.0  # pixels of a bank crop, and of the inter-ocular distance in it
 VERSION = 1
-DUPLICATE_BITS = 4
+DUPLICATE_BITS = 2
 LOW_RESOLUTION = 28.0  # pixels between the eyes below which a photo cannot be the base
 
 
@@ -262,24 +262,46 @@ def _skin_statistics(crop: Image, points: NDArray[np.float32]) -> tuple[NDArray[
     return values.mean(axis=0), values.std(axis=0)
 
 
+class Candidates:
+    """Gathers photos one at a time, keeping only face crops, so that 200 large scans never lie in memory together."""
+
+    def __init__(self, models: FaceModels) -> None:
+        self.models = models
+        self.measured: list[Photo] = []
+        self.findings: list[Finding] = []
+
+    def add(self, name: str, rgb: Image) -> None:
+        """Measure one photo, RGB uint8 [H, W, 3]."""
+        result = measure(self.models, rgb, name)
+        if isinstance(result, Finding):
+            self.findings.append(result)
+        else:
+            self.measured.append(result)
+
+    def bank(self, max_photos: int, reload: Callable[[str], Image]) -> tuple[PhotoBank, list[Finding]]:
+        """Choose, and build the bank; `reload(name)` gives the base photo again. `InputRefused` when none can be used."""
+        return _assemble(self.models, self.measured, self.findings, max_photos, reload)
+
+
 def build_bank(models: FaceModels, photos: Sequence[tuple[str, Image]], max_photos: int) -> tuple[PhotoBank, list[Finding]]:
     """From RGB photos (name, uint8 [H, W, 3]) to a bank and findings. `InputRefused` when no photo can be used."""
-    measured: list[Photo] = []
-    findings: list[Finding] = []
-    pictures = dict(photos)
+    candidates = Candidates(models)
     for name, rgb in photos:
-        result = measure(models, rgb, name)
-        if isinstance(result, Finding):
-            findings.append(result)
-        else:
-            measured.append(result)
+        candidates.add(name, rgb)
+    return candidates.bank(max_photos, dict(photos).__getitem__)
+
+
+def _assemble(
+    models: FaceModels, measured: list[Photo], found: list[Finding], max_photos: int, reload: Callable[[str], Image]
+) -> tuple[PhotoBank, list[Finding]]:
+    findings = list(found)
     if not measured:
         raise InputRefused([Problem("face.no_usable_photo", "no photo shows a face that can be measured",
                                     "bring at least one sharp photo of the person's face", field="materials.photos")])  # fmt: skip
     chosen, more = select(measured, max_photos)
     findings += more
     base = chosen[0]
-    portrait, points = working_portrait(pictures[base.name], models)
+    portrait, points = working_portrait(reload(base.name), models)
     if base.eye_distance < LOW_RESOLUTION:
         findings.append(Finding(code="face.low_resolution", severity=Severity.WARNING, material=base.name, value=base.eye_distance,
                                 limit=LOW_RESOLUTION, what="the best photo has few pixels in the face, so the film will look soft",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from memorial_tasks.face import geometry as geo
 from memorial_tasks.face import topology as topo
-from memorial_tasks.face.warp import Region, remap
+from memorial_tasks.face.warp import Region, blend, remap, soft_polygon
 
 CAVITY = np.array([52.0, 24.0, 22.0], np.float32)  # RGB of a mouth's depth
 TEETH_OPENING = 0.055  # ipd: from here on a photo can show what is inside
@@ -123,6 +123,52 @@ def choose(exemplars: Sequence[MouthExemplar], opening: float, width: float) -> 
     return [(float(w), exemplars[int(i)]) for w, i in zip(kept, order, strict=True) if w > 0.01]
 
 
+def paint_mouth(
+    canvas: NDArray[np.uint8], points: NDArray[np.float32], ipd: float, exemplars: Sequence[MouthExemplar], lip_line: NDArray[np.uint8]
+) -> None:  # fmt: skip
+    """Lay the mouth's inside behind the lips of `canvas` (in place), or the line where closed lips meet."""
+    height, width = canvas.shape[:2]
+    opening = float(np.linalg.norm(points[13, :2] - points[14, :2]) / ipd)
+    if opening < 0.04:
+        _paint_seam(canvas, points, ipd, lip_line, 1 - opening / 0.04)
+    if opening < 0.012:
+        return
+    across = float(np.linalg.norm(points[308, :2] - points[78, :2]) / ipd)
+    outline = topo.polygon(points, topo.INNER_MOUTH)
+    region = Region.around(outline, 4, width, height)
+    rows, columns = region.slices
+    inside = interior(choose(exemplars, opening, across), points, ipd, region)
+    mask = soft_polygon(outline, region, max(0.7, 0.010 * ipd))
+    canvas[rows, columns] = blend(np.ascontiguousarray(canvas[rows, columns]), inside, mask)
+
+
+def _paint_seam(canvas: NDArray[np.uint8], points: NDArray[np.float32], ipd: float, lip_line: NDArray[np.uint8], strength: float) -> None:
+    """Closed lips meet in a soft dark line; it also covers what a half-open base photo showed between them."""
+    line = (points[list(topo.LIP_UPPER_INNER), :2] + points[list(topo.LIP_LOWER_INNER), :2]) / 2
+    height, width = canvas.shape[:2]
+    region = Region.around(line, 0.05 * ipd + 2, width, height)
+    rows, columns = region.slices
+    pixels = np.round((line - (region.left, region.top) + 0.5) * 4 - 0.5).astype(np.int32)
+    drawn = np.zeros((region.height * 4, region.width * 4), np.uint8)
+    cv2.polylines(drawn, [pixels.reshape(-1, 1, 2)], False, 255, max(2, round(0.014 * ipd * 4)), cv2.LINE_AA)
+    mask = cv2.resize(drawn, (region.width, region.height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    mask = cv2.GaussianBlur(mask, (0, 0), max(0.6, 0.008 * ipd)) * np.float32(0.75 * strength)
+    patch = np.ascontiguousarray(canvas[rows, columns])
+    canvas[rows, columns] = blend(patch, np.broadcast_to(lip_line, patch.shape).copy(), mask)
+
+
+def lip_line_colour(portrait: NDArray[np.uint8], mesh: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The colour of the line between the person's closed lips: the dark end of their lip colours, uint8 [3]."""
+    mask = np.zeros(portrait.shape[:2], np.uint8)
+    cv2.fillPoly(mask, [np.round(topo.polygon(mesh, topo.OUTER_MOUTH)).astype(np.int32)], 1)
+    cv2.fillPoly(mask, [np.round(topo.polygon(mesh, topo.INNER_MOUTH)).astype(np.int32)], 0)
+    lips = portrait[mask > 0].reshape(-1, 3).astype(np.float32)
+    if len(lips) < 8:
+        return np.array([90, 50, 50], np.uint8)
+    dark = lips[lips.sum(axis=1) <= np.percentile(lips.sum(axis=1), 15)].mean(axis=0)
+    return np.asarray(dark * 0.82, np.uint8)
+
+
 def drawn_exemplar(image: NDArray[np.uint8], points: NDArray[np.float32]) -> MouthExemplar:
     """A cavity drawn for a person of whom no photo shows the teeth, tinted by their own lips, `image` with mesh `points`."""
     height, width, ipd = 240, 360, 400.0
@@ -139,16 +185,16 @@ def drawn_exemplar(image: NDArray[np.uint8], points: NDArray[np.float32]) -> Mou
     cavity *= (0.75 + 0.5 * v)[..., None]
     tongue = np.exp(-(((v - 1.02) / 0.34) ** 2) - (u / 0.62) ** 2)[..., None]
     cavity = cavity * (1 - 0.75 * tongue) + 0.75 * tongue * lip * (0.62, 0.45, 0.46)
-    tint = skin.mean() * np.array([0.95, 0.86, 0.74])
+    tint = skin.mean() * np.array([1.12, 1.0, 0.86])
     edge = 0.155 - 0.045 * u**2 + 0.006 * np.cos(u * 22)
     teeth = geo.smoothstep(0.0, 1.0, (edge - v) / 0.05 + 0.5) * (1 - geo.smoothstep(0.42, 0.80, np.abs(u)))
-    shade = (0.78 - 0.40 * u**2)[..., None]
+    shade = (1.02 - 0.45 * u**2)[..., None]
     gaps = 1 - 0.07 * np.exp(-(((np.mod(u * 3.6 + 0.5, 1.0) - 0.5) / 0.08) ** 2))[..., None]
     picture = cavity * (1 - 0.75 * teeth[..., None]) + 0.75 * teeth[..., None] * tint * shade * gaps
     picture = cv2.GaussianBlur(picture, (0, 0), 3.0).clip(0, 255).astype(np.uint8)
     mesh = np.zeros((topo.POINTS, 3), np.float32)
     grid = np.linspace(0, width - 1, 11)
-    bow = 1 - (grid / (width - 1) * 2 - 1) ** 2
+    bow = 1 - (grid / (width - 1) * 2 - 1) ** 8  # nearly straight: the teeth hang evenly from any lip
     mesh[list(topo.LIP_UPPER_INNER), 0] = mesh[list(topo.LIP_LOWER_INNER), 0] = grid
     mesh[list(topo.LIP_UPPER_INNER), 1] = height / 2 - bow * height * 0.5
     mesh[list(topo.LIP_LOWER_INNER), 1] = height / 2 + bow * height * 0.5

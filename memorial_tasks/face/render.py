@@ -5,7 +5,6 @@ the eyeballs behind lips and lids, and lets the trained refiner correct mouth an
 background stays still behind the person's matte.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,11 @@ from memorial_tasks.face import topology as topo
 from memorial_tasks.face.bank import PhotoBank, load_bank
 from memorial_tasks.face.eyes import paint_eyes
 from memorial_tasks.face.matte import clean_plate
-from memorial_tasks.face.mouth import MouthExemplar, choose, drawn_exemplar, interior
+from memorial_tasks.face.mouth import MouthExemplar, drawn_exemplar, lip_line_colour, paint_mouth
 from memorial_tasks.face.refine import Refiner
 from memorial_tasks.face.rig import CHANNELS, FaceState, Rig
 from memorial_tasks.face.surface import Surface, build_surface
-from memorial_tasks.face.warp import Map, Region, blend, label_map, remap, soft_polygon, source_map, triangle_maps
+from memorial_tasks.face.warp import Map, Region, blend, label_map, remap, source_map, triangle_maps
 
 Image = NDArray[np.uint8]
 COARSE, FINE = 4, 2  # map steps: whole portrait, face
@@ -56,15 +55,19 @@ class FaceRenderer:
         limit = 1.0 if bank.shows_teeth else 0.6
         plate = clean_plate(portrait, bank.matte)
         rig = Rig(surface, mesh, limit)
-        self.scene = _Scene(portrait, mesh, bank.matte, plate, surface, rig, exemplars, _lip_line(portrait, mesh), refiner)
+        self.scene = _Scene(portrait, mesh, bank.matte, plate, surface, rig, exemplars, lip_line_colour(portrait, mesh), refiner)
 
     @staticmethod
     def load(bank_dir: Path, model: Path | None = None) -> "FaceRenderer":
-        """Read `bank.safetensors`, `bank.json` and `base.png` from a folder, and the refiner from `model` if given.
+        """Read `bank.safetensors`, `bank.json` and `base.png` from a folder, and the refiner from the file `model`; when no
+        file is given, from `model.safetensors` beside the bank if there is one.
 
         Raises `InputRefused` when the bank is incomplete and `ModelRefused` when the weights are of another architecture."""
         bank = load_bank(bank_dir)
-        return FaceRenderer(bank, Refiner.load(model, bank) if model is not None else None)
+        weights = bank_dir / "model.safetensors" if model is None or model.is_dir() else model
+        if not weights.is_file() and (model is None or model.is_dir()):
+            return FaceRenderer(bank)
+        return FaceRenderer(bank, Refiner.load(weights, bank))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -101,7 +104,7 @@ class FaceRenderer:
         for region in self._openings(state):
             self._insert(map_x, map_y, state, maps, region, 1)
         bent = remap(scene.portrait, map_x, map_y)
-        self._mouth(bent, state)
+        paint_mouth(bent, state.points, scene.rig.ipd, scene.exemplars, scene.lip_line)
         paint_eyes(bent, scene.portrait, scene.mesh, state.points, state.still, state.gaze, state.blink)
         if scene.refiner is not None:
             scene.refiner.apply(bent, state)
@@ -119,47 +122,6 @@ class FaceRenderer:
             Region.around(state.points[list(ring), :2], 5, width, height)
             for ring in (topo.OUTER_MOUTH, topo.RIGHT_EYE, topo.LEFT_EYE)
         ]
-
-    def _mouth(self, canvas: Image, state: FaceState) -> None:
-        scene = self.scene
-        if state.opening < 0.04:
-            self._seam(canvas, state, 1 - state.opening / 0.04)
-        if state.opening < 0.012:
-            return
-        height, width = canvas.shape[:2]
-        outline = topo.polygon(state.points, topo.INNER_MOUTH)
-        region = Region.around(outline, 4, width, height)
-        rows, columns = region.slices
-        inside = interior(choose(scene.exemplars, state.opening, state.width), state.points, scene.rig.ipd, region)
-        mask = soft_polygon(outline, region, max(0.7, 0.010 * scene.rig.ipd))
-        canvas[rows, columns] = blend(np.ascontiguousarray(canvas[rows, columns]), inside, mask)
-
-    def _seam(self, canvas: Image, state: FaceState, strength: float) -> None:
-        """Closed lips meet in a soft dark line; it also covers what a half-open base photo showed between them."""
-        scene = self.scene
-        line = (state.points[list(topo.LIP_UPPER_INNER), :2] + state.points[list(topo.LIP_LOWER_INNER), :2]) / 2
-        height, width = canvas.shape[:2]
-        region = Region.around(line, 0.05 * scene.rig.ipd + 2, width, height)
-        rows, columns = region.slices
-        pixels = np.round((line - (region.left, region.top) + 0.5) * 4 - 0.5).astype(np.int32)
-        drawn = np.zeros((region.height * 4, region.width * 4), np.uint8)
-        cv2.polylines(drawn, [pixels.reshape(-1, 1, 2)], False, 255, max(2, round(0.014 * scene.rig.ipd * 4)), cv2.LINE_AA)
-        mask = cv2.resize(drawn, (region.width, region.height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-        mask = cv2.GaussianBlur(mask, (0, 0), max(0.6, 0.008 * scene.rig.ipd)) * np.float32(0.75 * strength)
-        patch = np.ascontiguousarray(canvas[rows, columns])
-        canvas[rows, columns] = blend(patch, np.broadcast_to(scene.lip_line, patch.shape).copy(), mask)
-
-
-def _lip_line(portrait: Image, mesh: NDArray[np.float32]) -> Image:
-    """The colour of the line between the person's closed lips: the dark end of their lip colours."""
-    mask = np.zeros(portrait.shape[:2], np.uint8)
-    cv2.fillPoly(mask, [np.round(topo.polygon(mesh, topo.OUTER_MOUTH)).astype(np.int32)], 1)
-    cv2.fillPoly(mask, [np.round(topo.polygon(mesh, topo.INNER_MOUTH)).astype(np.int32)], 0)
-    lips = portrait[mask > 0].reshape(-1, 3).astype(np.float32)
-    if len(lips) < 8:
-        return np.array([90, 50, 50], np.uint8)
-    dark = lips[lips.sum(axis=1) <= np.percentile(lips.sum(axis=1), 15)].mean(axis=0)
-    return np.asarray(dark * 0.82, np.uint8)
 
 
 def _checked(curves: Mapping[str, NDArray[np.floating]]) -> int:
@@ -185,11 +147,3 @@ def write_sheet(frames: list[Image], path: Path, columns: int = 4, side: int = 3
         tiles.append(np.full((side, side, 3), 24, np.uint8))
     sheet = np.vstack([np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)])
     cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
-
-
-def read_json(path: Path) -> dict[str, object]:
-    """A JSON object from a file."""
-    loaded = json.loads(path.read_text("utf-8"))
-    if not isinstance(loaded, dict):
-        raise InputRefused([Problem("face.json", "the file is not a JSON object", "prepare the face again", file=path.name)])
-    return loaded

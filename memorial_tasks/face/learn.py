@@ -1,0 +1,155 @@
+"""From a photo bank to a talking face: pairs, training, examination, model card and contact sheet."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from memorial_tasks.domain.finding import Finding
+from memorial_tasks.domain.words import Severity
+from memorial_tasks.face import evaluate
+from memorial_tasks.face.bank import PhotoBank, load_bank
+from memorial_tasks.face.mouth import TEETH_OPENING
+from memorial_tasks.face.networks import RefinerNet
+from memorial_tasks.face.pairs import PairSet, held_out, make_pairs, sources_of
+from memorial_tasks.face.recipes import Recipe, recipe
+from memorial_tasks.face.refine import Refiner
+from memorial_tasks.face.render import FaceRenderer, write_sheet
+from memorial_tasks.face.train import Pairs, Trained, save_model, train
+
+Progress = Callable[[float, str], None]
+FEWEST = 5  # photos from which training starts: one is kept for the examination
+
+SHEET = (
+    {}, {"lip_press": 1.0, "jaw_open": 0.2}, {"jaw_open": 0.25}, {"jaw_open": 0.6}, {"jaw_open": 1.0}, {"lip_pucker": 1.0, "jaw_open": 0.25},
+    {"lip_wide": 0.8, "jaw_open": 0.25}, {"lip_tuck": 1.0, "jaw_open": 0.2}, {"smile": 0.8, "cheek": 0.6, "jaw_open": 0.12},
+    {"blink_left": 1.0, "blink_right": 1.0}, {"gaze_x": 0.8}, {"brow_inner": 0.9, "brow_outer": 0.5},
+    {"head_yaw": -8.0, "jaw_open": 0.3}, {"head_yaw": 8.0}, {"head_pitch": 6.0}, {"head_roll": 6.0},
+)  # fmt: skip
+
+
+def learn_face(
+    folder: Path, out: Path, config: str, seed: int, checkpoints: Path, save_checkpoint: Callable[[], None], progress: Progress
+) -> dict[str, Any]:
+    """Train on the bank in `folder`; write `model.safetensors`, `card.json`, `sheet.png` into `out`. Returns the card.
+
+    Raises `InputRefused` for an unknown config or an incomplete bank, `StepFailed` when training diverges for good."""
+    started = time.monotonic()
+    plan = recipe(config)
+    bank = load_bank(folder)
+    torch.set_num_threads(max(1, min(torch.get_num_threads(), 2)))
+    device = torch.device("cuda" if torch.cuda.is_available() and config == "production" else "cpu")
+    findings: list[Finding] = []
+    exam: dict[str, PairSet] = {}
+    trained: Trained | None = None
+    rows: dict[str, evaluate.Score] = {}
+    generators: dict[str, RefinerNet] = {}
+    if len(bank.crops) >= FEWEST:
+        kept = held_out(bank)
+        learn = [i for i in range(len(bank.crops)) if i not in kept]
+        sources = sources_of(bank, plan.sources, kept)
+        pairs = make_pairs(bank, plan.scale, sources, learn, learn, lambda f, m: progress(0.08 * f, m))
+        exam = make_pairs(bank, plan.scale, [bank.base_index], learn, kept, lambda f, m: progress(0.08 + 0.02 * f, m))
+        tensors = {name: _tensors(bank, found) for name, found in pairs.items()}
+
+        def judge(name: str, network: RefinerNet) -> float:
+            on_cpu = network if device.type == "cpu" else _on_cpu(network)
+            return evaluate.patch_psnr(on_cpu, exam[name])
+
+        trained = train(tensors, plan, seed, checkpoints, save_checkpoint, lambda f, m: progress(0.10 + 0.82 * f, m),
+                        judge if exam else None, device)  # fmt: skip
+        generators = {name: _on_cpu(g) for name, g in trained.generators.items()}
+        if exam:
+            rows = evaluate.compare(generators, exam)
+            generators, more = _guard(generators, exam)
+            findings += more
+            rows["delivered"] = evaluate.compare(generators, exam)["ours"] if generators else rows["warp"]
+    else:
+        findings.append(Finding(
+            code="face.few_photos", severity=Severity.WARNING, value=float(len(bank.crops)), limit=float(FEWEST),
+            what="too few photos to train on, so the photo itself is bent and nothing is learned",
+            remedy="bring at least five photos, or a home video, with different openings of the mouth"))  # fmt: skip
+    findings += _warnings(bank)
+    save_model(out / "model.safetensors", generators, plan.scale, {"config": config})
+    progress(0.94, "drawing the contact sheet")
+    renderer = FaceRenderer(bank, Refiner(generators, plan.scale, bank) if generators else None)
+    write_sheet([renderer.frame(values) for values in SHEET], out / "sheet.png")
+    card = model_card(bank, plan, trained, rows, findings, generators, seed, time.monotonic() - started)
+    (out / "card.json").write_text(json.dumps(card, ensure_ascii=False, indent=1), "utf-8")
+    progress(1.0, "face trained")
+    return card
+
+
+def _tensors(bank: PhotoBank, found: PairSet) -> Pairs:
+    """Pairs bent from the base photo are what the film shows, so they are drawn as often as all others together; open
+    mouths, rare among photos, twice as often."""
+    from memorial_tasks.face import geometry as geo
+
+    base = found.source == bank.base_index
+    weight = np.where(base, 1.0 / max(base.sum(), 1), 1.0 / max((~base).sum(), 1))
+    opening = np.array([geo.mouth_opening(bank.points[t]) for t in found.target])
+    weight *= np.where(opening >= TEETH_OPENING, 2.0, 1.0)
+    return Pairs(torch.from_numpy(found.inputs), torch.from_numpy(found.targets), torch.from_numpy(weight).float())
+
+
+def _on_cpu(network: RefinerNet) -> RefinerNet:
+    twin = RefinerNet(network.channels)
+    twin.load_state_dict({k: v.cpu() for k, v in network.state_dict().items()})
+    return twin.requires_grad_(False).eval()
+
+
+def _guard(generators: dict[str, RefinerNet], exam: dict[str, PairSet]) -> tuple[dict[str, RefinerNet], list[Finding]]:
+    """A refiner that does not beat the plain warp on unseen photos is not delivered."""
+    kept, findings = {}, []
+    for name, network in generators.items():
+        ours = evaluate.patch_psnr(network, exam[name])
+        warp = evaluate.score({name: exam[name].inputs[:, :3]}, {name: exam[name]}).psnr
+        if ours > warp:
+            kept[name] = network
+        else:
+            findings.append(Finding(code="face.no_gain", severity=Severity.INFO, value=round(ours - warp, 2), limit=0.0,
+                                    what=f"the refiner of the {name} did not beat the plain warp on unseen photos and is left out"))  # fmt: skip
+    return kept, findings
+
+
+def _warnings(bank: PhotoBank) -> list[Finding]:
+    findings = []
+    if not bank.shows_teeth:
+        findings.append(Finding(code="face.no_teeth", severity=Severity.WARNING, limit=TEETH_OPENING,
+                                what="no photo shows the teeth: the mouth opens to 60 % and its inside is drawn",
+                                remedy="bring a photo or a home video in which the person laughs or speaks"))  # fmt: skip
+    photos = bank.facts["photos"]
+    if photos[0]["eye_distance"] < 40:
+        findings.append(Finding(code="face.low_resolution", severity=Severity.WARNING, value=photos[0]["eye_distance"], limit=40.0,
+                                what="the base photo has few pixels between the eyes: the film looks soft", remedy="scan it again, larger"))  # fmt: skip
+    if photos[0]["eyes"] < 0.2:
+        findings.append(Finding(code="face.eyes_narrow", severity=Severity.INFO, value=photos[0]["eyes"], limit=0.2,
+                                what="the eyes are hardly open in the base photo", remedy="bring a photo with open eyes"))  # fmt: skip
+    if abs(photos[0]["yaw"]) > 15:
+        findings.append(Finding(code="face.turned", severity=Severity.WARNING, value=photos[0]["yaw"], limit=15.0,
+                                what="no photo looks into the camera, so one half of the face is stretched", remedy="bring a frontal photo"))  # fmt: skip
+    return findings
+
+
+def model_card(
+    bank: PhotoBank, plan: Recipe, trained: Trained | None, rows: dict[str, evaluate.Score], findings: list[Finding],
+    generators: dict[str, RefinerNet], seed: int, seconds: float,
+) -> dict[str, Any]:  # fmt: skip
+    """What was used, how well it does on unseen photos, and what is weak, as a JSON document."""
+    return {
+        "kind": "face-model-card", "version": 1, "config": plan.name, "seed": seed,
+        "method": "the person's own photo bent by landmarks; mouth and eyes refined by a conditional GAN trained on this person only",
+        "photos": bank.facts["photos"], "photos_used": len(bank.crops), "shows_teeth": bank.shows_teeth,
+        "opening_limit": 1.0 if bank.shows_teeth else 0.6, "refined": sorted(generators),
+        "held_out": held_out(bank) and len(held_out(bank)),
+        "held_out_note": "the averaged weights with the best held-out score are kept, so these figures are slightly kind",
+        "scores": {name: {"mouth_eye_psnr": round(s.psnr, 2), "sharpness": round(s.sharpness, 3)} for name, s in rows.items()},
+        "parameters": {name: sum(p.numel() for p in g.parameters()) for name, g in generators.items()},
+        "steps": trained.steps if trained else 0, "train_s": round(trained.seconds, 1) if trained else 0.0, "wall_s": round(seconds, 1),
+        "resumed": trained.resumed if trained else False, "events": trained.events if trained else [], "curves": trained.curves if trained else [],
+        "findings": [f.model_dump(mode="json") for f in findings],
+    }  # fmt: skip

@@ -1,0 +1,91 @@
+"""The refiner's networks: a small U-Net generator and a patch discriminator (pix2pix, Isola 2017), torch only.
+
+Generator input, 9 channels in -1..1 or 0..1: warped photo (3), the same place from the likest other photos (3), and three
+rasters (where it may change, opening, lips or brows). Output: a correction of the colours and its own alpha.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+INPUTS, RASTERS = 9, 3
+
+
+def he_(module: nn.Module) -> None:
+    """He initialisation (2015) for leaky rectifiers, in place."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            nn.init.kaiming_normal_(part.weight, a=0.2, nonlinearity="leaky_relu")
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+
+
+class _Block(nn.Module):
+    def __init__(self, inside: int, outside: int, stride: int = 1) -> None:
+        super().__init__()
+        kernel = 4 if stride == 2 else 3
+        self.conv = nn.Conv2d(inside, outside, kernel, stride, 1, bias=False)
+        self.norm = nn.InstanceNorm2d(outside, affine=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(self.norm(self.conv(x)), 0.2)
+
+
+class RefinerNet(nn.Module):
+    """U-Net. `forward(inputs [B, 9, H, W]) -> (picture [B, 3, H, W] in -1..1, alpha [B, 1, H, W] in 0..1)`.
+
+    H and W are multiples of 2 ** (len(channels) - 1)."""
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.channels = tuple(channels)
+        self.first = nn.Conv2d(INPUTS, channels[0], 3, 1, 1)
+        self.down = nn.ModuleList(_Block(a, b, 2) for a, b in zip(channels[:-1], channels[1:], strict=True))
+        self.deep = _Block(channels[-1], channels[-1])
+        pairs = list(zip(channels[:-1], channels[1:], strict=True))[::-1]
+        self.up = nn.ModuleList(_Block(b + a, a) for a, b in pairs)
+        self.last = nn.Conv2d(channels[0], 4, 3, 1, 1)
+        he_(self)
+        nn.init.normal_(self.last.weight, 0.0, 0.01)  # starts as "leave the warp as it is"
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        warped = inputs[:, :3]
+        x = F.leaky_relu(self.first(inputs), 0.2)
+        skips = []
+        for block in self.down:
+            skips.append(x)
+            x = block(x)
+        x = self.deep(x)
+        for block, skip in zip(self.up, reversed(skips), strict=True):
+            x = block(torch.cat([F.interpolate(x, size=skip.shape[-2:], mode="nearest"), skip], 1))
+        out = self.last(x)
+        return (warped + torch.tanh(out[:, :3])).clamp(-1, 1), torch.sigmoid(out[:, 3:] + 1.0)
+
+
+class PatchCritic(nn.Module):
+    """Patch discriminator conditioned on the rasters. `forward(picture, rasters) -> (logits [B, 1, h, w], features)`."""
+
+    def __init__(self, base: int, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            [nn.Conv2d(3 + RASTERS, base, 4, 2, 1), nn.Conv2d(base, base * 2, 4, 2, 1), nn.Conv2d(base * 2, base * 4, 4, 2, 1)]
+        )
+        self.drop = nn.Dropout2d(dropout)
+        self.last = nn.Conv2d(base * 4, 1, 3, 1, 1)
+        he_(self)
+
+    def forward(self, picture: Tensor, rasters: Tensor) -> tuple[Tensor, list[Tensor]]:
+        x = torch.cat([picture, rasters], 1)
+        features = []
+        for layer in self.layers:
+            x = F.leaky_relu(layer(x), 0.2)
+            features.append(x)
+        return self.last(self.drop(x)), features
+
+
+def composite(inputs: Tensor, picture: Tensor, alpha: Tensor) -> Tensor:
+    """The refined patch: outside the mask (input channel 6) the warped photo is left exactly as it is."""
+    warped, mask = inputs[:, :3], inputs[:, 6:7]
+    return warped + mask * alpha * (picture - warped)

@@ -1,0 +1,329 @@
+"""Training the refiner: supervised first, then against a discriminator; torch, safetensors and the standard library only.
+
+Features: alternating updates with the seeds' losses, R1, DiffAugment, feature matching, EMA, gradient clipping, both orders
+of rates, a checkpoint every few seconds from which training continues to the very same weights, and an answer to losses
+that are not finite or run away: back to the last good state at half the rate. Limits: one process, one device.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from memorial_tasks.errors import ModelRefused, StepFailed
+from memorial_tasks.face.losses import augment, critic_loss, feature_matching, generator_loss, pyramid_l1, r1_penalty, total_variation
+from memorial_tasks.face.networks import PatchCritic, RefinerNet, composite
+from memorial_tasks.face.recipes import Recipe
+
+CHECKPOINT = "face-training.safetensors"
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Tensors of one patch, uint8: `inputs` [P, 9, H, W], `targets` [P, 3, H, W]; `weight` float [P]: how often drawn."""
+
+    inputs: Tensor
+    targets: Tensor
+    weight: Tensor
+
+    def batch(self, index: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Network inputs and targets of chosen pairs."""
+        return normalise(self.inputs[index].to(device)), self.targets[index].to(device).float() / 127.5 - 1
+
+
+def normalise(inputs: Tensor) -> Tensor:
+    """uint8 [B, 9, H, W] to float: pictures to -1..1, rasters to 0..1."""
+    x = inputs.float()
+    return torch.cat([x[:, :6] / 127.5 - 1, x[:, 6:] / 255], 1)
+
+
+@dataclass
+class Part:
+    """Everything that is trained for one patch."""
+
+    generator: RefinerNet
+    critic: PatchCritic
+    average: RefinerNet
+    g_optimiser: torch.optim.Adam
+    d_optimiser: torch.optim.Adam
+
+
+@dataclass
+class Trained:
+    """The result: averaged generators by patch name, curves, and what happened on the way."""
+
+    generators: dict[str, RefinerNet]
+    curves: list[dict[str, float]]
+    steps: int
+    seconds: float
+    events: list[str] = field(default_factory=list)
+    resumed: bool = False
+
+
+@dataclass
+class _State:
+    step: int = 0
+    seconds: float = 0.0
+    rate: float = 1.0
+    best: dict[str, float] = field(default_factory=dict)
+    curves: list[dict[str, float]] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
+
+
+def train(
+    pairs: Mapping[str, Pairs], recipe: Recipe, seed: int, checkpoints: Path, save_checkpoint: Callable[[], None],
+    progress: Callable[[float, str], None], evaluate: Callable[[str, RefinerNet], float] | None = None,
+    device: torch.device | None = None,
+) -> Trained:  # fmt: skip
+    """Train one generator a patch.
+
+    `evaluate(patch, generator) -> dB` scores on photos never trained on; the best average seen is returned. A checkpoint in
+    the folder `checkpoints` of the same recipe and seed is continued. Deterministic on a CPU as long as the time budget
+    `recipe.seconds` does not end it early. Raises `StepFailed` when training diverges again and again.
+    """
+    device = device or torch.device("cpu")
+    torch.manual_seed(seed)
+    parts = {name: _new_part(recipe, device) for name in pairs}
+    kept = {name: _copy(part.average) for name, part in parts.items()}
+    state = _State()
+    resumed = _resume(checkpoints / CHECKPOINT, recipe, seed, parts, kept, state, device)
+    names = list(pairs)
+    snapshot, good, failures = _tensors(parts, kept), state.step, 0
+    started, last_save = time.monotonic() - state.seconds, time.monotonic()
+    while state.step < recipe.steps and time.monotonic() - started < recipe.seconds:
+        name = names[1] if len(names) > 1 and state.step % 3 == 2 else names[0]
+        losses = _step(parts[name], pairs[name], recipe, seed, state, device)
+        if not all(math.isfinite(v) for v in losses.values()) or losses["l1"] > 4 * max(state.best.get("l1:" + name, math.inf), 0.02):
+            failures += 1
+            if failures > 5:
+                raise StepFailed("training diverged six times", where="train_face", remedy="use fewer, cleaner photos or another seed")
+            state.events.append(f"step {state.step}: losses ran away, back to step {good} at half the rate")
+            _load_tensors(snapshot, parts, kept)
+            state.step, state.rate = good + 1, state.rate * 0.5  # other batches than those that led astray
+            continue
+        state.best["l1:" + name] = min(state.best.get("l1:" + name, math.inf), losses["l1"])
+        state.step += 1
+        if state.step % 10 == 0 or state.step == recipe.steps:
+            state.curves.append({"step": float(state.step), "patch": float(names.index(name)), **{k: round(v, 5) for k, v in losses.items()}})
+        if evaluate is not None and (state.step % recipe.evaluate_every == 0 or state.step == recipe.steps):
+            _judge(parts, kept, state, evaluate)
+        if state.step % 25 == 0:
+            snapshot, good = _tensors(parts, kept), state.step
+        state.seconds = time.monotonic() - started
+        left = max(0.0, min(recipe.seconds - state.seconds, state.seconds / state.step * (recipe.steps - state.step)))
+        progress(min(1.0, max(state.step / recipe.steps, state.seconds / recipe.seconds)), f"step {state.step}, {left:.0f} s left")
+        if time.monotonic() - last_save >= recipe.checkpoint_s:
+            _save(checkpoints / CHECKPOINT, recipe, seed, parts, kept, state)
+            save_checkpoint()
+            last_save = time.monotonic()
+    if state.step < recipe.steps:
+        state.events.append(f"time budget of {recipe.seconds:.0f} s reached at step {state.step} of {recipe.steps}")
+        if evaluate is not None:
+            _judge(parts, kept, state, evaluate)
+    if evaluate is None:
+        kept = {name: part.average for name, part in parts.items()}
+    _save(checkpoints / CHECKPOINT, recipe, seed, parts, kept, state)
+    save_checkpoint()
+    return Trained({n: g.eval() for n, g in kept.items()}, state.curves, state.step, state.seconds, state.events, resumed)
+
+
+def _new_part(recipe: Recipe, device: torch.device) -> Part:
+    d_rate, g_rate = recipe.rates
+    generator = RefinerNet(recipe.channels).to(device)
+    critic = PatchCritic(recipe.critic).to(device)
+    return Part(
+        generator, critic, _copy(generator),
+        torch.optim.Adam(generator.parameters(), g_rate, betas=(0.5, 0.999)),
+        torch.optim.Adam(critic.parameters(), d_rate, betas=(0.5, 0.999)),
+    )  # fmt: skip
+
+
+def _copy(network: RefinerNet) -> RefinerNet:
+    device = next(network.parameters()).device
+    twin = RefinerNet(network.channels).to(device)
+    twin.load_state_dict(network.state_dict())
+    return twin.requires_grad_(False).eval()
+
+
+def _step(part: Part, pairs: Pairs, recipe: Recipe, seed: int, state: _State, device: torch.device) -> dict[str, float]:
+    """One alternating update. Batches and noise depend on seed and step alone, so a resumed run repeats them exactly."""
+    step = state.step
+    torch.manual_seed(seed * 1_000_003 + step)
+    draw = torch.Generator().manual_seed(seed * 1_000_003 + step)
+    index = torch.multinomial(pairs.weight, recipe.batch, replacement=True, generator=draw)
+    inputs, target = pairs.batch(index, device)
+    mask, rasters = inputs[:, 6:7], inputs[:, 6:]
+    weight = mask * (1 + inputs[:, 7:8]) + 1e-3
+    ramp = max(0.0, min(1.0, (step - recipe.warm_up) / max(1, (recipe.steps - recipe.warm_up) // 2)))
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, step / recipe.steps)))
+    d_rate, g_rate = recipe.rates
+    for optimiser, rate in ((part.g_optimiser, g_rate), (part.d_optimiser, d_rate)):
+        for group in optimiser.param_groups:
+            group["lr"] = rate * state.rate * (0.1 + 0.9 * cosine)
+    picture, alpha = part.generator(inputs)
+    made = composite(inputs, picture, alpha)
+    l1 = ((made - target).abs() * weight).sum() / (weight.sum() * 3)
+    loss = 10 * l1 + 2 * pyramid_l1(made, target, weight) + 0.01 * total_variation(alpha)
+    losses = {"l1": float(l1.detach()), "d": 0.0, "g": 0.0, "real": 0.5}
+    if ramp > 0:
+        # Outside the mask nothing is made: the critic is shown the true picture there and judges only what is ours.
+        shown = target * (1 - mask) + made * mask
+        losses |= _critic_step(part, target, shown.detach(), rasters, recipe, step, draw)
+        pictures, raster = augment(shown, rasters, draw) if recipe.diff_augment else (shown, rasters)
+        part.critic.requires_grad_(False)
+        fake, fake_features = part.critic(pictures, raster)
+        with torch.no_grad():
+            _, real_features = part.critic(target, rasters)
+        adversarial = generator_loss(fake, recipe.saturating)
+        loss = loss + ramp * recipe.adversarial * adversarial
+        if not recipe.diff_augment:
+            loss = loss + ramp * recipe.matching * feature_matching(real_features, fake_features)
+        else:
+            _, plain = part.critic(shown, rasters)
+            loss = loss + ramp * recipe.matching * feature_matching(real_features, plain)
+        part.critic.requires_grad_(True)
+        losses["g"] = float(adversarial.detach())
+    part.g_optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(part.generator.parameters(), recipe.clip)
+    if not math.isfinite(float(loss.detach())):
+        return losses | {"l1": math.nan}
+    part.g_optimiser.step()
+    decay = min(recipe.ema, (1 + step) / (10 + step))
+    with torch.no_grad():
+        for mean, value in zip(part.average.parameters(), part.generator.parameters(), strict=True):
+            mean.lerp_(value, 1 - decay)
+    return losses
+
+
+def _critic_step(part: Part, real: Tensor, fake: Tensor, rasters: Tensor, recipe: Recipe, step: int, draw: torch.Generator) -> dict[str, float]:
+    real_in, real_raster = augment(real, rasters, draw) if recipe.diff_augment else (real, rasters)
+    fake_in, fake_raster = augment(fake, rasters, draw) if recipe.diff_augment else (fake, rasters)
+    penalise = recipe.r1_gamma > 0 and step % recipe.r1_every == 0
+    real_in = real_in.detach().requires_grad_(penalise)
+    real_logits, _ = part.critic(real_in, real_raster)
+    fake_logits, _ = part.critic(fake_in, fake_raster)
+    loss = critic_loss(real_logits, fake_logits)
+    if penalise:
+        loss = loss + 0.5 * recipe.r1_gamma * recipe.r1_every * r1_penalty(real_logits, real_in)
+    part.d_optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(part.critic.parameters(), recipe.clip)
+    part.d_optimiser.step()
+    right = 0.5 * ((real_logits > 0).float().mean() + (fake_logits < 0).float().mean())
+    return {"d": float(loss.detach()), "real": float(right)}
+
+
+def _judge(parts: dict[str, Part], kept: dict[str, RefinerNet], state: _State, evaluate: Callable[[str, RefinerNet], float]) -> None:
+    for name, part in parts.items():
+        score = evaluate(name, part.average)
+        state.curves.append({"step": float(state.step), "patch": float(list(parts).index(name)), "held_out_db": round(score, 3)})
+        if score > state.best.get("db:" + name, -math.inf) - 0.10:  # among equals the later, sharper one
+            state.best["db:" + name] = max(score, state.best.get("db:" + name, -math.inf))
+            kept[name].load_state_dict(part.average.state_dict())
+
+
+# --- checkpoints -------------------------------------------------------------------------------------------------------
+
+
+def _tensors(parts: dict[str, Part], kept: dict[str, RefinerNet]) -> dict[str, Tensor]:
+    """Every weight and every optimiser moment as a flat map of copies."""
+    flat: dict[str, Tensor] = {}
+    for name, part in parts.items():
+        for role, module in (("g", part.generator), ("d", part.critic), ("e", part.average), ("k", kept[name])):
+            for key, value in module.state_dict().items():
+                flat[f"{name}.{role}.{key}"] = value.detach().cpu().clone()
+        for role, optimiser in (("go", part.g_optimiser), ("do", part.d_optimiser)):
+            for number, moments in optimiser.state_dict()["state"].items():
+                for key, value in moments.items():
+                    flat[f"{name}.{role}.{number}.{key}"] = torch.as_tensor(value).detach().cpu().clone()
+    return flat
+
+
+def _load_tensors(flat: Mapping[str, Tensor], parts: dict[str, Part], kept: dict[str, RefinerNet]) -> None:
+    for name, part in parts.items():
+        for role, module in (("g", part.generator), ("d", part.critic), ("e", part.average), ("k", kept[name])):
+            prefix = f"{name}.{role}."
+            module.load_state_dict({k[len(prefix) :]: v for k, v in flat.items() if k.startswith(prefix)})
+        for role, optimiser in (("go", part.g_optimiser), ("do", part.d_optimiser)):
+            prefix = f"{name}.{role}."
+            moments: dict[int, dict[str, Tensor]] = {}
+            for key, value in flat.items():
+                if key.startswith(prefix):
+                    number, field_name = key[len(prefix) :].split(".")
+                    moments.setdefault(int(number), {})[field_name] = value.clone()
+            document = optimiser.state_dict()
+            document["state"] = moments
+            optimiser.load_state_dict(document)
+
+
+def _save(path: Path, recipe: Recipe, seed: int, parts: dict[str, Part], kept: dict[str, RefinerNet], state: _State) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    about = {"recipe": recipe.name, "channels": list(recipe.channels), "steps": recipe.steps, "seed": seed, "patches": sorted(parts),
+             "state": {"step": state.step, "seconds": state.seconds, "rate": state.rate, "best": state.best,
+                       "curves": state.curves, "events": state.events}}  # fmt: skip
+    part_file = path.with_suffix(".part")
+    save_file(_tensors(parts, kept), str(part_file), metadata={"face": json.dumps(about)})
+    part_file.replace(path)  # a kill in between leaves the older checkpoint whole
+
+
+def _resume(path: Path, recipe: Recipe, seed: int, parts: dict[str, Part], kept: dict[str, RefinerNet], state: _State, device: torch.device) -> bool:
+    if not path.is_file():
+        return False
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            about: dict[str, Any] = json.loads((file.metadata() or {}).get("face", "{}"))
+            flat = {key: file.get_tensor(key).to(device) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError):
+        return False  # a torn file: train anew rather than fail
+    wanted = {"recipe": recipe.name, "channels": list(recipe.channels), "steps": recipe.steps, "seed": seed, "patches": sorted(parts)}
+    if {key: about.get(key) for key in wanted} != wanted:
+        return False
+    _load_tensors(flat, parts, kept)
+    saved = about["state"]
+    state.step, state.seconds, state.rate = int(saved["step"]), float(saved["seconds"]), float(saved["rate"])
+    state.best, state.curves, state.events = dict(saved["best"]), list(saved["curves"]), list(saved["events"])
+    return True
+
+
+# --- the delivered model -----------------------------------------------------------------------------------------------
+
+
+def save_model(path: Path, generators: Mapping[str, RefinerNet], scale: float, about: Mapping[str, Any]) -> None:
+    """Write the averaged generators as safetensors with their architecture in the metadata; an empty map is allowed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {f"{name}.{key}": value.detach().cpu().contiguous() for name, g in generators.items() for key, value in g.state_dict().items()}
+    if not tensors:
+        tensors = {"none": torch.zeros(1)}
+    channels = {name: list(g.channels) for name, g in generators.items()}
+    document = {"kind": "face-refiner", "version": 1, "scale": scale, "channels": channels, **about}
+    save_file(tensors, str(path), metadata={"face": json.dumps(document)})
+
+
+def load_model(path: Path) -> tuple[dict[str, RefinerNet], dict[str, Any]]:
+    """The generators of a model file and its description; `ModelRefused` for other formats and architectures."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            about: dict[str, Any] = json.loads((file.metadata() or {}).get("face", "{}"))
+            flat = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelRefused("the face model is not a readable safetensors file", where=path.name, remedy="train the face again") from error
+    if about.get("kind") != "face-refiner" or about.get("version") != 1:
+        raise ModelRefused("the weights are not a face refiner of this version", where=path.name, remedy="train the face again")
+    generators = {}
+    for name, channels in about["channels"].items():
+        network = RefinerNet(channels)
+        try:
+            network.load_state_dict({k[len(name) + 1 :]: v for k, v in flat.items() if k.startswith(name + ".")})
+        except RuntimeError as error:
+            raise ModelRefused("the weights do not fit the architecture they name", where=path.name, remedy="train the face again") from error
+        generators[name] = network.requires_grad_(False).eval()
+    return generators, about

@@ -1,0 +1,62 @@
+"""prepare_face: the family's photos -> a photo bank of the one person, with a base portrait."""
+
+import json
+from typing import Any
+
+import cv2
+import numpy as np
+
+from memorial_tasks.domain.order import Record
+from memorial_tasks.domain.words import Modality
+from memorial_tasks.errors import InputRefused, Problem
+from memorial_tasks.steps.contract import StepContext
+
+ROOMS = ("face",)
+MODALITIES = (Modality.FACE,)
+
+
+class Params(Record):
+    """`max_photos`: the most photos that are used; the most varied ones are kept."""
+
+    max_photos: int = 60
+
+
+def run(context: StepContext, params: Params) -> dict[str, Any]:
+    """``photos/*`` (and the quality gate's report) -> ``face/bank.safetensors``, ``face/bank.json``, ``face/base.png``."""
+    from memorial_tasks.face.bank import Candidates, save_bank
+    from memorial_tasks.face.landmarks import FaceModels
+
+    files = [path for path in context.files("photos") if path.suffix.lower() == ".png"]
+    if not files:
+        raise InputRefused([Problem("face.no_photos", "no photo was given", "add photos of the person", field="materials.photos")])
+    refused = _refused_by_gate(context)
+    models = FaceModels.load(context.assets)
+    candidates = Candidates(models)
+    for number, path in enumerate(files):
+        if path.stem not in refused:
+            picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+            if picture is not None:
+                candidates.add(path.stem, np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8))
+        context.progress(0.9 * (number + 1) / len(files), f"photo {number + 1} of {len(files)}")
+
+    def reload(name: str) -> Any:
+        path = next(p for p in files if p.stem == name)
+        return np.asarray(cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB), np.uint8)
+
+    bank, findings = candidates.bank(params.max_photos, reload)
+    save_bank(bank, findings, context.out / "face")
+    context.progress(1.0, f"{len(bank.crops)} photos chosen")
+    return {
+        "photos_given": len(files), "photos_used": len(bank.crops), "left_out": len(files) - len(bank.crops),
+        "shows_teeth": bank.shows_teeth, "base_width": bank.base.shape[1], "base_height": bank.base.shape[0],
+        "findings": [finding.model_dump(mode="json") for finding in findings],
+    }  # fmt: skip
+
+
+def _refused_by_gate(context: StepContext) -> set[str]:
+    """Photos the quality gate found unusable (critical findings on a photo)."""
+    report = context.optional("quality/report.json")
+    if report is None:
+        return set()
+    findings = json.loads(report.read_text("utf-8")).get("findings", [])
+    return {f["material"] for f in findings if f.get("severity") == "critical" and f.get("material")}

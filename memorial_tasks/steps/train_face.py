@@ -1,0 +1,31 @@
+"""train_face: the photo bank -> the refiner of this one face, with an honest card and a contact sheet."""
+
+from typing import Any, Literal
+
+from memorial_tasks.domain.order import Record
+from memorial_tasks.domain.words import Modality
+from memorial_tasks.steps.contract import StepContext
+
+ROOMS = ("face",)
+MODALITIES = (Modality.FACE,)
+
+
+class Params(Record):
+    """`config`: tiny (about 20 s), cpu (under 4 minutes on one core) or production (a GPU)."""
+
+    config: Literal["tiny", "cpu", "production"] = "cpu"
+
+
+def run(context: StepContext, params: Params) -> dict[str, Any]:
+    """``face/bank.*``, ``face/base.png`` -> ``face/model.safetensors``, ``face/card.json``, ``face/sheet.png``."""
+    from memorial_tasks.face.learn import learn_face
+
+    for name in ("face/bank.safetensors", "face/bank.json", "face/base.png"):
+        context.file(name)
+    out = context.out / "face"
+    out.mkdir(parents=True, exist_ok=True)
+    card = learn_face(
+        context.inputs / "face", out, params.config, context.seed, context.checkpoints, context.save_checkpoint, context.progress
+    )
+    keys = ("photos_used", "shows_teeth", "opening_limit", "scores", "steps", "train_s", "resumed", "refined", "findings")
+    return {key: card[key] for key in keys}
