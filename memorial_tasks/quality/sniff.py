@@ -144,4 +144,6 @@ def unsupported_name(head: bytes) -> str:
     ):
         if head.startswith(start):
             return name
-    return "text" if head and not any(byte < 9 or byte == 127 for byte in head) else ""
+    # Cut in the middle of a character at the end, text is still text.
+    text = head.decode("utf-8", "replace").rstrip("\ufffd")
+    return "text" if text and "\ufffd" not in text and all(char >= "\t" for char in text) else ""
