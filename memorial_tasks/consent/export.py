@@ -131,7 +131,7 @@ def dpv_document(record: ConsentRecord, events: Sequence[ConsentEvent], now: dat
         "@id": _node("process", record.order_id),
         "@type": "dpv:Process",
         "dpv:hasPurpose": [
-            {"@id": f"ms:{purpose.value}", "@type": "dpv:Purpose", "dct:type": _ref(_DPV_PURPOSE[purpose])}
+            {"@id": f"ms:purpose-{purpose.value}", "@type": "dpv:Purpose", "dct:type": _ref(_DPV_PURPOSE[purpose])}
             for purpose in record.scope.purposes
         ],
         "dpv:hasPersonalData": [
@@ -160,7 +160,7 @@ def dpv_document(record: ConsentRecord, events: Sequence[ConsentEvent], now: dat
         "dpv:hasDataSubject": {
             "@id": subject,
             "@type": ["dpv:DataSubject", "ms:DeceasedPerson"],
-            "ms:lifetimeArrangement": _ref(f"ms:{record.subject.arrangement.kind}"),
+            "ms:lifetimeArrangement": _ref(f"ms:arrangement-{record.subject.arrangement.kind}"),
             "ms:minorAtDeath": record.subject.minor_at_death,
         },
         "dpv:hasRepresentative": [
@@ -168,7 +168,7 @@ def dpv_document(record: ConsentRecord, events: Sequence[ConsentEvent], now: dat
                 "@id": _node("party", party.party_id),
                 "@type": ["dpv:Representative", "ms:Grantor"],
                 "dpv:isRepresentativeFor": _ref(subject),
-                "ms:relation": _ref(f"ms:{party.relation}"),
+                "ms:relation": _ref(f"ms:relation-{party.relation}"),
                 "ms:kinRank": party.rank,
             }
             for party in record.grantors
@@ -181,7 +181,7 @@ def dpv_document(record: ConsentRecord, events: Sequence[ConsentEvent], now: dat
             "ms:sha256": record.notice.sha256,
         },
         "dpv:hasConsentStatus": _ref(f"dpv:{DPV_STATUS[state]}"),
-        "ms:state": _ref(f"ms:{state.value}"),
+        "ms:state": _ref(f"ms:state-{state.value}"),
         "dct:valid": _time(record.valid_until),
         "dpv:hasProcess": process,
         "dpv:hasConsentControl": [_ref("dpv:WithdrawConsent"), _ref("dpv:ReaffirmConsent")],
@@ -207,7 +207,7 @@ def _event(event: ConsentEvent) -> dict[str, Any]:
     return {
         "@id": f"urn:uuid:{event.event_id}",
         "@type": ["ms:ConsentEvent", *([f"dpv:{DPV_STATUS[status]}"] if status else [])],
-        "ms:event": _ref(f"ms:{event.type.value}"),
+        "ms:event": _ref(f"ms:event-{event.type.value}"),
         "ms:sequence": event.seq,
         "dpv:isIndicatedAtTime": _time(event.at),
         "dpv:isIndicatedBy": _node("party", event.actor) if event.actor_kind != "operator" else "an operator",
