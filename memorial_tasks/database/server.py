@@ -32,6 +32,7 @@ ADMIN = "postgres"
 DATABASE = "memorial"
 OS_USER = "pgserver"  # PostgreSQL refuses to run as root; the wheel's own name for its user
 START_SECONDS = 60.0
+ORPHAN_SECONDS = 10.0
 _SOCKET_NAME = ".s.PGSQL.5432"
 _LONGEST_SOCKET_PATH = 100  # the kernel's limit is 107 bytes
 
@@ -230,16 +231,22 @@ def _start(folder: Path) -> None:
         "idle_in_transaction_session_timeout": "10min",
     }
     flags = " ".join(f"-c {name}='{value}'" for name, value in options.items())
-    done = _program(
-        "pg_ctl", "-D", str(folder), "-l", str(folder / "server.log"), "-w", "-t", str(int(START_SECONDS)),
-        "-o", flags, "start",
-    )  # fmt: skip
-    if done.returncode != 0 and _postmaster(folder) is None:
-        raise Unavailable(
-            f"the database does not start: {_last_lines(done.stdout)}",
-            where="database",
-            remedy=f"read {folder / 'server.log'}",
-        )
+    until = time.monotonic() + ORPHAN_SECONDS
+    while True:
+        done = _program(
+            "pg_ctl", "-D", str(folder), "-l", str(folder / "server.log"), "-w", "-t", str(int(START_SECONDS)),
+            "-o", flags, "start",
+        )  # fmt: skip
+        if done.returncode == 0 or _postmaster(folder) is not None:
+            return
+        if time.monotonic() > until:
+            raise Unavailable(
+                f"the database does not start: {_last_lines(done.stdout)}",
+                where="database",
+                remedy=f"read {folder / 'server.log'}",
+            )
+        # helpers of a killed server may hold its memory for a moment longer
+        time.sleep(0.5)
 
 
 def _wait(folder: Path) -> str:
@@ -289,11 +296,10 @@ def _postmaster(folder: Path) -> int | None:
         if not isinstance(error, PermissionError):
             return None
     try:
-        if Path(f"/proc/{pid}/comm").read_text().strip() != "postgres":
-            return None
+        name, _, state = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(") ")
     except OSError:
-        pass  # no /proc (macOS), or it is gone: let the server itself decide
-    return pid
+        return pid  # no /proc (macOS), or it is gone: let the server itself decide
+    return pid if name == "postgres" and not state.startswith("Z") else None  # Z: dead, nobody collected it yet
 
 
 def _last_lines(output: bytes) -> str:
