@@ -113,6 +113,7 @@ def _render(font: ImageFont.FreeTypeFont, text: str) -> Floats:
     return (np.asarray(image.crop(box), np.float32) / 255).astype(np.float32)
 
 
+@lru_cache(maxsize=32)
 def layout(assets: Path, width: int, height: int, content_id: str = "") -> Layout:
     """Render the profile for a frame size.
 

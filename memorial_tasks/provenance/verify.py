@@ -1,6 +1,10 @@
 """Does this file carry its label, its AIGC key, its manifest and its watermark? Works on any file and answers no."""
 
+import json
 import math
+import resource
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +19,7 @@ from memorial_tasks.provenance import aigc, films, label, manifest, watermark
 
 _T = TypeVar("_T")
 Luma = NDArray[np.uint8]
+LAYERS = ("label", "aigc", "c2pa", "watermark")
 EVERY_S = 5.0
 _EDGES = (1080, 720, 2160, 540, 480)
 _RHYTHM = 0.8
@@ -46,8 +51,7 @@ class FilmVerification:
     @property
     def missing(self) -> tuple[str, ...]:
         """Names of the layers that are not."""
-        layers = ("label", "aigc", "c2pa", "watermark")
-        return tuple(name for name in layers if not getattr(self, name).ok)
+        return tuple(name for name in LAYERS if not getattr(self, name).ok)
 
     def as_dict(self) -> dict[str, Any]:
         """For `memorial verify --json`."""
@@ -81,6 +85,63 @@ def verify_film(
         watermark=marked,
         content_id=expected,
     )
+
+
+def verify_apart(
+    path: Path,
+    *,
+    anchors_pem: str,
+    watermark_key: bytes,
+    assets: Path,
+    content_id: str | None = None,
+    timeout_s: float = 600.0,
+) -> FilmVerification:
+    """`verify_film` in a process of its own with bounded memory and time, for a file from anywhere: a decoder that a
+    hostile file brings down takes nothing with it, and the answer is no. The key goes through a pipe."""
+    order = {
+        "path": str(path.absolute()),
+        "anchors_pem": anchors_pem,
+        "watermark_key": watermark_key.hex(),
+        "assets": str(assets.absolute()),
+        "content_id": content_id,
+    }
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "memorial_tasks.provenance.verify"],
+            input=json.dumps(order),
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            cwd=Path(__file__).resolve().parents[2],
+            check=False,
+        )
+        answer = json.loads(done.stdout)
+    except (subprocess.TimeoutExpired, ValueError):
+        no = Check(False, "reading the file failed or took too long")
+        return FilmVerification(no, no, no, no, content_id or "")
+    if "unavailable" in answer:
+        raise Unavailable(answer["unavailable"], where=answer["where"], remedy=answer["remedy"])
+    layers = {name: Check(**answer[name]) for name in LAYERS}
+    return FilmVerification(**layers, content_id=answer["content_id"])
+
+
+def _apart() -> None:
+    """The other side of `verify_apart`: one JSON document in, one out."""
+    for limit, most in ((resource.RLIMIT_AS, 12 << 30), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)):
+        resource.setrlimit(limit, (most, most))
+    order = json.load(sys.stdin)
+    try:
+        seen = verify_film(
+            Path(order["path"]),
+            anchors_pem=order["anchors_pem"],
+            watermark_key=bytes.fromhex(order["watermark_key"]),
+            assets=Path(order["assets"]),
+            content_id=order["content_id"],
+        )
+        answer = seen.as_dict()
+    except Unavailable as error:
+        answer = {"unavailable": error.what, "where": error.where, "remedy": error.remedy}
+    json.dump(answer, sys.stdout)
 
 
 def _guarded(read: Callable[[], _T], otherwise: _T) -> _T:
@@ -214,3 +275,7 @@ def _check_watermark(frames: list[Any], expected: str, key: bytes) -> Check:
     if mark.payload is None:
         return Check(False, f"present (z = {mark.z:.1f}), but it is not that of id {expected} or too damaged to tell")
     return Check(False, f"marks another film ({mark.payload:08x})")
+
+
+if __name__ == "__main__":
+    _apart()

@@ -1,6 +1,7 @@
 """Files that mean harm get the answer no: no crash, no request, no other file opened."""
 
 import http.server
+import json
 import threading
 import time
 
@@ -8,8 +9,10 @@ import c2pa
 import numpy as np
 import pytest
 
+from memorial_tasks.errors import Unavailable
 from memorial_tasks.provenance import manifest
 from memorial_tasks.provenance.manifest import Claim
+from memorial_tasks.provenance.verify import verify_apart
 
 
 @pytest.fixture
@@ -52,8 +55,6 @@ def test_a_remote_manifest_is_not_fetched(bench, tmp_path, listener):
     address, asked = listener
     r = bench.request
     claim = Claim(r.content_id, r.consent_ref, r.purpose, r.audit_ref, r.created_at)
-    import json
-
     credential = bench.credential
     builder = c2pa.Builder(json.dumps(manifest.describe(claim)))
     builder.set_no_embed()
@@ -126,3 +127,18 @@ def test_damaged_headers_never_crash_or_hang(bench, tmp_path):
         assert time.monotonic() - start < 20
         assert isinstance(seen.verified, bool)
         assert not seen.c2pa.ok or bytes(broken) == data or seen.verified
+
+
+def test_a_process_of_its_own_gives_the_same_answer(bench, tmp_path):
+    given = {"anchors_pem": bench.credential.anchors_pem, "watermark_key": bench.key, "assets": bench.assets}
+    assert verify_apart(bench.sealed, **given) == bench.verify(bench.sealed)
+    with pytest.raises(Unavailable, match="memorial init"):
+        verify_apart(bench.sealed, **{**given, "assets": tmp_path})
+
+
+def test_a_decoder_that_dies_or_hangs_means_no(bench, tmp_path, monkeypatch):
+    given = {"anchors_pem": "", "watermark_key": b"", "assets": bench.assets}
+    seen = verify_apart(bench.sealed, **given, timeout_s=0.01)
+    assert seen.missing == ("label", "aigc", "c2pa", "watermark")
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    assert "failed" in verify_apart(bench.sealed, **given).label.detail
