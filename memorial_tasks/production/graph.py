@@ -33,7 +33,7 @@ INPUTS: Mapping[str, tuple[Take, ...]] = {
         Take("quality_gate", "report.json", "quality/"),
         Take("quality_gate", "measurements.json", "quality/"),
     ),
-    "prepare_voice": (Take("ingest", "voice/*"),),
+    "prepare_voice": (Take("ingest", "voice/*"), Take(DOCUMENT, "lexicon.json")),
     "train_face": (Take("prepare_face", "face/*"),),
     "train_voice": (Take("prepare_voice", "voice/*"), Take(DOCUMENT, "script.json"), Take(DOCUMENT, "lexicon.json")),
     "direct": (Take(DOCUMENT, "script.json"),),

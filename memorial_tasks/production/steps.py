@@ -72,7 +72,11 @@ def plan(studio: Studio, connection: Connection, order: OrderRow, step: str) -> 
             planned = resolve(source)
             row = registry.find_step(connection, order.order_id, source, planned.key)
             if row is None or row.state != "done":
-                raise MemorialError(f"{source} has no result yet", where=name, remedy=f"run {source} first")
+                raise MemorialError(
+                    f"{source} has no result of the code and inputs as they are now",
+                    where=name,
+                    remedy="run the order again; what is still valid is not repeated",
+                )
             done[source] = list(row.outputs)
         inputs = gather(name, done)
         params, version, seed = (

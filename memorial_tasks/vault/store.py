@@ -10,7 +10,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO, Protocol
 from urllib.parse import urlsplit
 
@@ -23,7 +23,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/=-]{0,500}")
 def object_name(uri: str) -> str:
     """The name inside the store of ``vault://name``; `MemorialError` for anything that is not one."""
     name = uri.removeprefix(SCHEME)
-    if uri == name or not _NAME.fullmatch(name) or any(part in {"", ".", ".."} for part in PurePosixPath(name).parts):
+    if uri == name or not _NAME.fullmatch(name) or any(part in {"", ".", ".."} for part in name.split("/")):
         raise MemorialError("not an address in the vault", where=uri[:80], remedy="use addresses the vault returned")
     return name
 
