@@ -26,6 +26,7 @@ def verify(
     content_id: Annotated[
         str | None, typer.Option(help="The id the film must carry; else its layers must agree.")
     ] = None,
+    search: Annotated[bool, typer.Option("--search", help="Look for the watermark in zoomed copies too.")] = False,
     as_json: Json = False,
 ) -> None:
     """Is this film labelled, signed, marked and on record? Exit 0 when every layer is there, 1 when one is not."""
@@ -35,7 +36,12 @@ def verify(
     settings = Settings()
     anchors, key = _trust(settings)
     seen = verify_apart(
-        file, anchors_pem=anchors, watermark_key=key, assets=settings.assets_dir, content_id=content_id
+        file,
+        anchors_pem=anchors,
+        watermark_key=key,
+        assets=settings.assets_dir,
+        content_id=content_id,
+        deep=search,
     ).as_dict()
     audit = _audited(settings, file)
     verified = bool(seen["verified"] and audit["ok"])

@@ -59,10 +59,17 @@ class FilmVerification:
 
 
 def verify_film(
-    path: Path, *, anchors_pem: str, watermark_key: bytes, assets: Path, content_id: str | None = None
+    path: Path,
+    *,
+    anchors_pem: str,
+    watermark_key: bytes,
+    assets: Path,
+    content_id: str | None = None,
+    deep: bool = False,
 ) -> FilmVerification:
     """Verify a finished film.
 
+    `deep` looks for the watermark in zoomed and framed copies too (some seconds more).
     Without `content_id` the layers must agree among each other on one; with it they must agree with it. Never raises
     for what the file holds; `Unavailable` when the label font is missing, because then nothing can be said.
     """
@@ -77,7 +84,7 @@ def verify_film(
     said_by_key = key.label.produce_id if key.label else ""
     expected = content_id or said_by_manifest or said_by_key
     no_frames = Check(False, "the picture cannot be decoded")
-    seen, marked = _guarded(lambda: _look(path, expected, watermark_key, assets), (no_frames, no_frames))
+    seen, marked = _guarded(lambda: _look(path, expected, watermark_key, assets, deep), (no_frames, no_frames))
     return FilmVerification(
         label=seen,
         aigc=_check_aigc(key, expected),
@@ -94,6 +101,7 @@ def verify_apart(
     watermark_key: bytes,
     assets: Path,
     content_id: str | None = None,
+    deep: bool = False,
     timeout_s: float = 600.0,
 ) -> FilmVerification:
     """`verify_film` in a process of its own with bounded memory and time, for a file from anywhere: a decoder that a
@@ -104,6 +112,7 @@ def verify_apart(
         "watermark_key": watermark_key.hex(),
         "assets": str(assets.absolute()),
         "content_id": content_id,
+        "deep": deep,
     }
     try:
         done = subprocess.run(
@@ -137,6 +146,7 @@ def _apart() -> None:
             watermark_key=bytes.fromhex(order["watermark_key"]),
             assets=Path(order["assets"]),
             content_id=order["content_id"],
+            deep=order["deep"],
         )
         answer = seen.as_dict()
     except Unavailable as error:
@@ -225,7 +235,7 @@ def _resized(luma: Luma, size: tuple[int, int]) -> Luma:
     return cv2.resize(luma, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC).astype(np.uint8)
 
 
-def _look(path: Path, expected: str, key: bytes, assets: Path) -> tuple[Check, Check]:
+def _look(path: Path, expected: str, key: bytes, assets: Path, deep: bool) -> tuple[Check, Check]:
     """Label and watermark in one pass over the sampled frames."""
     with films.opened(path) as container:
         seconds = films.duration(container)
@@ -255,17 +265,17 @@ def _look(path: Path, expected: str, key: bytes, assets: Path) -> tuple[Check, C
     ink = plan.corner.ink / min(plan.width, plan.height)
     said = f"opening card, corner label ({ink:.1%} of the short edge, {len(shots)} frames), end card, audible notice"
     seen = Check(not found, "; ".join(found) or said)
-    return seen, _check_watermark([shot.luma for shot in shots.values()], expected, key)
+    return seen, _check_watermark([shot.luma for shot in shots.values()], expected, key, deep)
 
 
-def _check_watermark(frames: list[Any], expected: str, key: bytes) -> Check:
+def _check_watermark(frames: list[Luma], expected: str, key: bytes, deep: bool) -> Check:
     if not key:
         return Check(False, "no key to read it with")
     detector = watermark.Detector(key)
     for luma in frames[:: math.ceil(len(frames) / 40)]:
         detector.add(luma)
     payload = watermark.payload_of(expected)
-    mark = detector.result(payload)
+    mark = detector.result(payload, deep=deep)
     if not mark.present:
         return Check(False, f"not found (z = {mark.z:.1f})")
     if not expected and mark.payload is not None:

@@ -12,7 +12,7 @@ the threshold (`false_positive_rate`), not from a calibration set.
 
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -27,6 +27,7 @@ BITS = 48  # 32 of the payload, 16 of its CRC
 PILOT_SHARE = 4  # one chip in four
 STRENGTH = 1.75  # luma levels at gain 1
 FLAT, BUSY = 44, 96  # gain in flat and in busy places, 64 is 1
+_USUAL_EDGES = (2160, 1440, 1080, 900, 720, 576, 540, 480, 360)
 Z_ALIGNED = 6.0  # presence at the expected place: 1e-9 for one try
 Z_SEARCHED = 8.5  # presence after a search over offsets and scales: 1e-17 a try
 
@@ -173,8 +174,9 @@ class Detector:
             return
         self.frames += 1
 
-    def result(self, expected: int | None = None, *, search: bool = True) -> Mark:
-        """Look at the expected place, then, if `search`, at other scales and offsets (seconds).
+    def result(self, expected: int | None = None, *, search: bool = True, deep: bool = False) -> Mark:
+        """Look at the expected place, then, if `search`, for a cut copy at the ordinary scales (half a second), then,
+        if `deep`, at every scale from half to almost twice (some seconds): a copy that was zoomed or framed.
 
         With an `expected` payload `match` is filled in and a damaged mark can still be told to belong.
         """
@@ -185,10 +187,13 @@ class Detector:
         best = self._decode(_fold(self._sum, scale), Z_ALIGNED, scale, (0, 0), expected)
         if best.payload is not None or not search or (expected is not None and best.belongs(expected)):
             return best
-        for tile, found, offset in self._search(scale):
-            mark = self._decode(tile, Z_SEARCHED, found, offset, expected)
-            if (mark.payload is not None, mark.z) > (best.payload is not None, best.z):
-                best = mark
+        for reach in (False, True) if deep else (False,):
+            for tile, found, offset in self._search(scale, deep=reach):
+                mark = self._decode(tile, Z_SEARCHED, found, offset, expected)
+                if (mark.payload is not None, mark.z) > (best.payload is not None, best.z):
+                    best = mark
+            if best.present:
+                break
         return best
 
     def _decode(
@@ -212,32 +217,41 @@ class Detector:
             match = float(total[1:] @ _word(expected) / np.sqrt(energy[1:].sum() + 1e-12))
         return Mark(present, payload if agrees else None, float(z[0]), margin, scale, offset, match)
 
-    def _search(self, scale: float) -> Iterable[tuple[Floats, float, tuple[int, int]]]:
+    def _search(self, scale: float, *, deep: bool) -> Iterator[tuple[Floats, float, tuple[int, int]]]:
         white = self._sum
         if white is None:
             return
         pilot = _shape(self._code.signs * (self._code.owner == -1))
         spectrum = np.conj(np.fft.rfft2(pilot))
-        peaks: list[tuple[float, float]] = []
-        for candidate in _scales(scale, max(white.shape)):
-            surface = np.fft.irfft2(np.fft.rfft2(_fold(white, candidate)) * spectrum, s=(TILE, TILE))
-            peaks.append((float(surface.max() / (surface.std() + 1e-9)), candidate))
-        for _, candidate in sorted(peaks, reverse=True)[:3]:
+
+        def surface(tile: Floats) -> Floats:
+            return np.fft.irfft2(np.fft.rfft2(tile) * spectrum, s=(TILE, TILE)).astype(np.float32)
+
+        def best(candidates: Iterable[float], inside: int = 0) -> list[float]:
+            peaks = []
+            for candidate in candidates:
+                found = surface(_fold(_middle(white, round(inside * candidate)) if inside else white, candidate))
+                peaks.append((float(found.max() / (found.std() + 1e-9)), candidate))
+            return [candidate for _, candidate in sorted(peaks, reverse=True)[:3]]
+
+        step = 2.0 / max(white.shape)  # the pattern must stay in step over the whole frame
+        if deep:
+            # Two tiles each way bear a coarser grid than the whole frame; then finer around the best of it.
+            grid = np.geomspace(0.5 * scale, 1.8 * scale, 366)
+            chosen = best(c * (1 + step * i / 2) for c in best(grid, 2 * TILE) for i in range(-5, 6))
+        else:
+            usual = (edge / SHORT_EDGE for edge in _USUAL_EDGES)
+            chosen = best([*usual, *(scale * (1 + step * i) for i in range(-20, 21))])
+        for candidate in chosen:
             tile = _fold(white, candidate)
-            surface = np.fft.irfft2(np.fft.rfft2(tile) * spectrum, s=(TILE, TILE))
-            y, x = divmod(int(surface.argmax()), TILE)
+            y, x = divmod(int(surface(tile).argmax()), TILE)
             yield np.roll(tile, (-y, -x), (0, 1)), candidate, (x, y)
 
 
-def _scales(expected: float, longest: int) -> Sequence[float]:
-    """Scales to try after the expected one: those of ordinary frame sizes first, then a fine grid around them.
-
-    The pattern must stay in step over the whole frame, so the grid is one pixel of the longest edge wide.
-    """
-    usual = [edge / SHORT_EDGE for edge in (2160, 1440, 1080, 900, 720, 576, 540, 480, 360)]
-    step = 2.0 / longest
-    near = [expected * (1 + step * i) for i in range(-20, 21)]
-    return [expected, *usual, *near]
+def _middle(white: Floats, side: int) -> Floats:
+    height, width = white.shape
+    top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
+    return white[top : top + side, left : left + side]
 
 
 def _whiten(luma: Floats, scale: float) -> Floats:

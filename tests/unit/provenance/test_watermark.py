@@ -54,6 +54,17 @@ def test_it_survives_cropping_because_the_detector_searches(marked, recode):
     assert detect(frames, search=True).payload == PAYLOAD
 
 
+def test_a_zoomed_copy_is_found_by_the_deep_search(marked, recode):
+    frames = recode([marked[60:1008, 90:1775]] * 2, 23, (1920, 1080))  # 12 % nearer, which hides a corner label
+    assert not detect(frames, search=True).present
+    detector = watermark.Detector(KEY)
+    for plane in frames:
+        detector.add(plane)
+    mark = detector.result(PAYLOAD, deep=True)
+    assert mark.payload == PAYLOAD
+    assert abs(mark.scale - 1920 / 1685) < 0.002
+
+
 @pytest.mark.parametrize("size", [(640, 360), (1280, 720), (1080, 1920), (2560, 1440)])
 def test_other_frame_sizes(size):
     rng = np.random.default_rng(1)
