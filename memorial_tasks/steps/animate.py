@@ -1,11 +1,15 @@
 """animate: from the plan and the speech to the performance score and the portrait in motion."""
 
 import json
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
 import cv2
+import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
 from memorial_tasks.domain.order import Record
 from memorial_tasks.domain.timing import DirectionPlan, SpeechTiming
@@ -13,6 +17,7 @@ from memorial_tasks.performance.perform import perform
 from memorial_tasks.performance.score import CHANNELS
 from memorial_tasks.steps.contract import StepContext
 from memorial_tasks.video.encode import FilmWriter
+from memorial_tasks.video.stage import extend_person
 
 ROOMS = ("performance", "face", "video")
 MODALITIES = ("face", "voice")
@@ -34,6 +39,13 @@ def load_renderer(folder: Path) -> Any:
     return FaceRenderer.load(folder, model if model.is_file() else None)
 
 
+def _without_background(folder: Path, matte: NDArray[np.uint8]) -> None:
+    """Replaces the base photo by the person alone (see `extend_person`), in the step's own copy of its inputs."""
+    photo = cv2.imread(str(folder / "base.png"), cv2.IMREAD_COLOR)
+    if photo is not None and photo.shape[:2] == matte.shape:
+        cv2.imwrite(str(folder / "base.png"), extend_person(np.asarray(photo, np.uint8), matte))
+
+
 def run(context: StepContext, params: Params) -> dict[str, Any]:
     """Reads plan.json, timing.json, speech.wav and face/*; writes score.*, portrait.mp4 and matte.png."""
     plan = DirectionPlan.model_validate_json(context.file("plan.json").read_bytes())
@@ -53,11 +65,15 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
     del speech
 
     context.progress(0.03, "loading the face")
-    renderer = load_renderer(context.inputs / "face")
+    with tempfile.TemporaryDirectory(dir=context.inputs) as scratch:
+        folder = Path(shutil.copytree(context.inputs / "face", Path(scratch) / "face"))
+        matte = load_renderer(folder).matte()
+        _without_background(folder, matte)
+        renderer = load_renderer(folder)
     width, height = renderer.size
     even = (width // 2 * 2, height // 2 * 2)
     frames = score.frames(params.fps)
-    cv2.imwrite(str(context.out / "matte.png"), renderer.matte()[: even[1], : even[0]])
+    cv2.imwrite(str(context.out / "matte.png"), matte[: even[1], : even[0]])
     # 4:4:4 and almost lossless: this is an intermediate, the eyes and lips are composed from it
     with FilmWriter(
         context.out / "portrait.mp4", even, params.fps, crf=8, preset="ultrafast", pixel_format="yuv444p"

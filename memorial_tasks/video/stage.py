@@ -156,10 +156,7 @@ class Backdrop:
 
 
 class Stage:
-    """Joins person and backdrop. `picture(portrait, n)` gives one finished picture uint8 [H, W, 3].
-
-    A picture is person * own + near * foreign + scene * beyond; the three weights add up to one and never change.
-    """
+    """Joins person and backdrop. `picture(portrait, n)` gives one finished picture uint8 [H, W, 3]."""
 
     def __init__(self, matte: Picture, sample: Picture, backdrop: Backdrop) -> None:
         """`sample` is one picture of the portrait at the matte's size: it decides the colour match."""
@@ -176,31 +173,56 @@ class Stage:
         alpha = alpha[self._area[0].start - top : self._area[0].stop - top]
         alpha = np.ascontiguousarray(alpha[:, self._area[1].start - left : self._area[1].stop - left])
         behind = backdrop.at(0)
-        self._edge = _EdgeColour(alpha, high)
-        wrapped = _wrapped(alpha * (0.1 + 0.9 * self._edge.known), high)
-        self._own = np.ascontiguousarray(wrapped * (1 - self._edge.foreign))
-        self._foreign = np.ascontiguousarray(wrapped * self._edge.foreign)
-        self._beyond = np.ascontiguousarray(1 - wrapped)
-        self._rest = np.ascontiguousarray(1 - self._own)
+        self._alpha = _wrapped(alpha, high)
+        self._beyond = np.ascontiguousarray(1 - self._alpha)
         self._look = _colour_match(sample, matte, behind)
-        scale = self.placement.size[0] / matte.shape[1]
-        self._crop = _Cropper(scale, (left, top), self._area)
+        self._crop = _Cropper(self.placement.size[0] / matte.shape[1], (left, top), self._area)
         self._base = behind if backdrop.moves else _with_shadow(behind, alpha, self._area)
-        self._near = np.zeros((2, 2, 3), np.uint8)
-        self._under = self._near
+        self._scene = np.ascontiguousarray(self._base[self._area])
 
     def picture(self, portrait: Picture, number: int) -> Picture:
         """`portrait` is uint8 RGB at the matte's size."""
-        person = np.asarray(cv2.LUT(self._crop(portrait), self._look), np.uint8)
-        fresh = number % 4 == 0 or self._near.shape != person.shape
-        if fresh:  # the colour along the outline changes slowly
-            self._near = self._edge.near(person)
-        canvas = self.backdrop.at(number) if self.backdrop.moves else self._base.copy()
-        if fresh or self.backdrop.moves:
-            scene = np.ascontiguousarray(canvas[self._area])
-            self._under = np.asarray(cv2.blendLinear(self._near, scene, self._foreign, self._beyond), np.uint8)
-        canvas[self._area] = cv2.blendLinear(person, self._under, self._own, self._rest)
+        person = cv2.LUT(self._crop(portrait), self._look)
+        if self.backdrop.moves:
+            canvas = self.backdrop.at(number).copy()
+            self._scene = np.ascontiguousarray(canvas[self._area])
+        else:
+            canvas = self._base.copy()
+        canvas[self._area] = cv2.blendLinear(person, self._scene, self._alpha, self._beyond)
         return canvas
+
+
+def extend_person(photo: Picture, matte: Picture) -> Picture:
+    """The photo with everything that is not the person replaced by the person's own colours, drawn outwards.
+
+    An outline is never quite right, and a moving head slides under it: what shows there must be hair and cloth, not a
+    rim of the old background. `photo` uint8 [H, W, 3], `matte` uint8 [H, W]; the inside stays untouched.
+    """
+    height = matte.shape[0]
+    alpha = matte.astype(np.float32) / 255
+    sure = cv2.erode((alpha > 0.9).astype(np.uint8), np.ones((3, 3), np.uint8), iterations=max(1, height // 240))
+    weight = sure.astype(np.float32)
+    if not weight.any():
+        return photo
+    colour = photo.astype(np.float32) * weight[..., None]
+    levels = [(colour, weight)]
+    while min(levels[-1][1].shape) > 3:
+        colour, weight = levels[-1]
+        size = max(1, weight.shape[1] // 2), max(1, weight.shape[0] // 2)
+        levels.append((_shrunk(colour, size), _shrunk(weight, size)))
+    colour, weight = levels[-1]
+    filled = colour / np.maximum(weight[..., None], 1e-4)
+    for colour, weight in reversed(levels[:-1]):
+        wider = cv2.resize(filled, (weight.shape[1], weight.shape[0]), interpolation=cv2.INTER_LINEAR)
+        known = np.clip(weight * 3, 0, 1)[..., None]
+        filled = colour / np.maximum(weight[..., None], 1e-4) * known + wider * (1 - known)
+    own = cv2.GaussianBlur(sure.astype(np.float32), (0, 0), max(1.0, height / 700))
+    own = (np.clip(own * 2 - 1, 0, 1) * sure)[..., None]
+    return np.asarray(np.clip(photo * own + filled * (1 - own) + 0.5, 0, 255), np.uint8)
+
+
+def _shrunk(plane: Plane, size: tuple[int, int]) -> Plane:
+    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 class _Cropper:
@@ -226,29 +248,6 @@ class _Cropper:
             return np.ascontiguousarray(cut, np.uint8)
         turned = cv2.warpAffine(portrait, self._matrix, self._size, flags=self._flags, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(turned, np.uint8)
-
-
-class _EdgeColour:
-    """Takes the old background's colour out of the person's outline: where the matte is soft, the colour comes
-    from the person just inside of it. Computed at a quarter of the size, because colour is all that is wanted."""
-
-    def __init__(self, alpha: Plane, height: int) -> None:
-        self._size = alpha.shape[1], alpha.shape[0]
-        self._small = max(1, self._size[0] // 4), max(1, self._size[1] // 4)
-        self._reach = max(1.5, height / 300)  # of the blur, at the small size
-        low = cv2.resize(alpha, self._small, interpolation=cv2.INTER_AREA)
-        inside = np.clip((low - 0.9) / 0.09, 0, 1).astype(np.float32)
-        self._inside = inside[..., None]
-        self._weight = np.maximum(cv2.GaussianBlur(inside, (0, 0), self._reach), 1e-4)[..., None]
-        core = cv2.GaussianBlur(np.clip((alpha - 0.75) / 0.25, 0, 1), (0, 0), max(1.0, height / 540))
-        self.known: Plane = np.asarray(cv2.resize(np.clip(self._weight[..., 0] * 50, 0, 1), self._size), np.float32)
-        self.foreign = np.ascontiguousarray((1 - np.clip(core * 1.25 - 0.25, 0, 1)) * self.known, np.float32)
-
-    def near(self, person: Picture) -> Picture:
-        low = cv2.resize(person, self._small, interpolation=cv2.INTER_AREA).astype(np.float32)
-        low = cv2.GaussianBlur(low * self._inside, (0, 0), self._reach) / self._weight
-        up = cv2.resize(np.clip(low, 0, 255).astype(np.uint8), self._size, interpolation=cv2.INTER_LINEAR)
-        return np.asarray(up, np.uint8)
 
 
 def _wrapped(alpha: Plane, height: int) -> Plane:
