@@ -187,7 +187,7 @@ class Checkpoints:
         """Store the folder as a new generation, then move the pointer, then drop the old generation."""
         previous, self.generation = self.generation, self.generation + 1
         names = sorted(p.relative_to(self.folder).as_posix() for p in self.folder.rglob("*") if p.is_file())
-        for name in MEASURED_PACKAGES:
+        for name in names:
             self.vault.put(f"{self.prefix}/{self.generation}/{name}", self.folder / name)
         pointer = self.folder.parent / "latest.json"
         pointer.write_text(json.dumps({"generation": self.generation, "files": names}))
