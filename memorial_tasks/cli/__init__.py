@@ -5,7 +5,7 @@ import typer
 
 def application() -> typer.Typer:
     """The whole command."""
-    from memorial_tasks.cli import audit, consent, order, review, studio
+    from memorial_tasks.cli import audit, consent, order, quality, review, studio, verify
 
     app = typer.Typer(
         name="memorial",
@@ -16,9 +16,11 @@ def application() -> typer.Typer:
     )
     app.command()(studio.init)
     app.command()(studio.doctor)
+    app.command()(verify.verify)
     app.add_typer(order.app, name="order")
     app.add_typer(consent.app, name="consent")
     app.add_typer(review.app, name="review")
+    app.add_typer(quality.app, name="quality")
     app.add_typer(audit.app, name="audit")
     app.add_typer(studio.app, name="studio")
     return app

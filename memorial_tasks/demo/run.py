@@ -1,0 +1,111 @@
+"""``make demo``: the fictional family's order, from its papers to a delivered, signed and verified film.
+
+Uses nothing but the commands an operator types, in the order in which they are typed. A second run finds everything
+there, repeats no step and verifies the film again.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import Any
+
+from memorial_tasks.settings import Settings
+
+ORDERS = {"zh-CN": "demo-2026-001", "en-US": "demo-2026-002"}
+
+
+class Stopped(Exception):
+    """A command answered no; what it said was shown already."""
+
+
+def memorial(*arguments: str, quiet: bool = False) -> Any:
+    """Run ``memorial ... --json``; its progress goes to the screen, its answer comes back."""
+    shown = " ".join(arguments)
+    if not quiet:
+        print(f"\n$ memorial {shown}", flush=True)  # noqa: T201 - this is a script for people
+    done = subprocess.run(
+        [sys.executable, "-m", "memorial_tasks.cli", *arguments, "--json"],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    answer = json.loads(done.stdout) if done.stdout.strip() else {}
+    if done.returncode != 0:
+        raise Stopped(f"memorial {shown} ended with {done.returncode}")
+    return answer
+
+
+def known(order: str) -> bool:
+    """True when the order was submitted before."""
+    return any(row["order"] == order for row in memorial("order", "list", quiet=True)["orders"])
+
+
+def show_page(title: str, lines: dict[str, str]) -> None:
+    """The end of the demo, for people."""
+    width = max(len(name) for name in lines)
+    print(f"\n{title}")  # noqa: T201
+    for name, value in lines.items():
+        print(f"  {name:<{width}}  {value}")  # noqa: T201
+
+
+def demo(language: str) -> int:
+    """The whole way; returns the exit status."""
+    began, order = time.monotonic(), ORDERS[language]
+    os.environ.setdefault("MEMORIAL_TRAIN", "tiny")
+    settings = Settings()
+    try:
+        memorial("init")
+        address = memorial("studio", "start")
+        if not known(order):
+            folder = settings.root / "demo" / order
+            print(f"\nthe fictional family is drawn and spoken by program: {folder}", flush=True)  # noqa: T201
+            subprocess.run(
+                [sys.executable, "-m", "memorial_tasks.demo", str(folder), "--language", language, "--order", order,
+                 "--assets", str(settings.assets_dir)],
+                check=True,
+            )  # fmt: skip
+            memorial("order", "submit", str(folder / "order.yaml"))
+        # The demo operator answers the review through the same REST call as a person's click.
+        subprocess.run(
+            [sys.executable, "-m", "memorial_tasks.cli", "order", "run", order, "--follow", "--approve"], check=True
+        )
+        film = memorial("order", "show", order, quiet=True)["film"]
+        verified = memorial("verify", film)
+        memorial("audit", "verify")
+    except (Stopped, subprocess.CalledProcessError) as error:
+        print(f"\nthe demo stopped: {error}", file=sys.stderr)  # noqa: T201
+        print("look at 'memorial doctor' and 'memorial order show'", file=sys.stderr)  # noqa: T201
+        return 1
+    layers = ", ".join(
+        f"{name} {'ok' if verified[name]['ok'] else 'NO'}"
+        for name in ("label", "aigc", "c2pa", "watermark", "audit")
+        if isinstance(verified.get(name), dict)
+    )
+    reports = settings.reports_dir / order
+    show_page(
+        f"Delivered and verified in {time.monotonic() - began:.0f} s",
+        {
+            "film": film,
+            "verified": layers,
+            "quality report": str(reports / "quality_gate" / "index.html"),
+            "film report": str(reports / "output_gate"),
+            "audit report": f"memorial audit report {order}",
+            "Airflow's pages": f"{address['address']} (account {address['account']}, password: {address['passwords']})",
+            "stop everything": "memorial studio stop",
+        },
+    )
+    return 0
+
+
+def main() -> None:
+    """``python -m memorial_tasks.demo.run [LANGUAGE]``."""
+    language = sys.argv[1] if len(sys.argv) > 1 else "zh-CN"
+    if language not in ORDERS:
+        sys.exit(f"one of {', '.join(ORDERS)}")
+    sys.exit(demo(language))
+
+
+if __name__ == "__main__":
+    main()
