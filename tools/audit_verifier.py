@@ -100,7 +100,7 @@ def check_bundle(folder, keys, kept, anchor):
         try:
             notes.append(open_note(path.read_text(encoding="utf-8"), keys))
         except (ValueError, OSError, InvalidSignature) as error:
-            yield None, f"checkpoint {path}: {error or 'a signature is wrong'}"
+            yield None, f"checkpoint {path}: {str(error) or 'a signature is wrong'}"
             continue
         if roots.setdefault(notes[-1][0], notes[-1][1]) != notes[-1][1]:
             yield None, f"two different signed checkpoints of size {notes[-1][0]}: the log was forked"

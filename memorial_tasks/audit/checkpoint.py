@@ -12,9 +12,9 @@ from memorial_tasks.database.connection import SEQUENCER, execute, one, rows, tr
 from memorial_tasks.errors import IntegrityError
 
 
-def make_checkpoint(url: str, keys: SigningKeys, *, not_before: int = 0) -> Checkpoint | None:
+def make_checkpoint(url: str, keys: SigningKeys, *, outside: Checkpoint | None = None) -> Checkpoint | None:
     """Signs the head of everything committed so far and stores it; the newest one again when nothing is new, None
-    for an empty log. `not_before`: entries in the newest checkpoint known outside; a smaller log was rolled back.
+    for an empty log. `outside`: the newest checkpoint an anchor holds, which the log has to continue.
 
     Raises:
         IntegrityError: the log no longer agrees with its last checkpoint. Such a log is never signed.
@@ -24,19 +24,15 @@ def make_checkpoint(url: str, keys: SigningKeys, *, not_before: int = 0) -> Chec
         take_lock(connection)
         size = sequence_batch(connection).size
         last = latest(connection, keys.public)
-        if size < max(not_before, last.size if last else 0):
-            raise IntegrityError(
-                f"the log holds {size} entries but was checkpointed at {max(not_before, last.size if last else 0)}",
-                where=f"entry {size}",
-                remedy="an old backup was restored or the log was cut: do not write on, call the auditor",
-            )
         if last is not None:
-            _refuse_changed(connection, last)
-            if last.size == size:
-                return last
+            _refuse_changed(connection, last, size)
+        store_nodes(connection, size)
+        if outside is not None:
+            _refuse_changed(connection, outside, size)
+        if last is not None and last.size == size:
+            return last
         if size == 0:
             return None
-        store_nodes(connection, size)
         root = StoredTree(connection).root(size)
         signed = notes.open_note(notes.sign(keys, size, root, datetime.now(UTC)), keys.public)
         execute(
@@ -58,7 +54,13 @@ def stored_notes(connection: Connection) -> list[str]:
     return [row["note"] for row in rows(connection, "SELECT note FROM audit.checkpoint ORDER BY size")]
 
 
-def _refuse_changed(connection: Connection, last: Checkpoint) -> None:
+def _refuse_changed(connection: Connection, last: Checkpoint, size: int) -> None:
+    if size < last.size:
+        raise IntegrityError(
+            f"the log holds {size} entries but was checkpointed at {last.size}",
+            where=f"entry {size}",
+            remedy="an old backup was restored or the log was cut: do not write on, call the auditor",
+        )
     tree = StoredTree(connection)
     if tree.root(last.size) != last.root:
         raise IntegrityError(

@@ -53,7 +53,7 @@ class AuditRoom:
         """
         public = self.keys.public
         outside = newest_outside([self.folder], public)
-        made = make_checkpoint(self.url, self.keys, not_before=outside.size if outside else 0)
+        made = make_checkpoint(self.url, self.keys, outside=outside)
         return made, anchor_pending(self.url, public, self.anchors)
 
     def verify(self, *, trusted: Sequence[str] = ()) -> Verification:
