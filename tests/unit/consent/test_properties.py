@@ -139,7 +139,7 @@ def _history(record: ConsentRecord, more: list[EventType], approvals: int, outco
     script=st.sampled_from([None, "c" * 64, "c" * 64, "e" * 64]),
     capture=st.sampled_from([None, date(2020, 1, 1), date(2025, 1, 1)]),
 )
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=800, deadline=None)
 def test_nothing_that_stands_against_an_order_is_ever_overlooked(
     order: Order,
     more: list[EventType],
@@ -193,7 +193,7 @@ def test_nothing_that_stands_against_an_order_is_ever_overlooked(
 
 
 @given(order=orders, more=happenings, days=st.integers(0, 400))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_more_history_against_never_opens_a_gate(order: Order, more: list[EventType], days: int) -> None:
     """Adding an objection or a withdrawal to any situation never turns no into yes."""
     record = record_from_order(order, _Digests(), "c" * 64, [], subject_id="s", now=NOW, consent_id="c", salt="0" * 64)

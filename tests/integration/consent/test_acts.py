@@ -1,0 +1,326 @@
+"""What people do to a consent takes effect at once, and what the watch finds follows from the same facts."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from memorial_tasks.consent import acts, registry
+from memorial_tasks.consent.events import EventType
+from memorial_tasks.consent.watch import Action, ActionKind, apply, due_actions, mark_done
+from memorial_tasks.database.connection import execute, one
+from memorial_tasks.database.registry import record_delivery, set_film, set_run, set_state
+from memorial_tasks.domain.words import OrderState, Relation
+from memorial_tasks.errors import ConsentRefused, InputRefused, PermitRefused
+
+pytestmark = pytest.mark.integration
+
+
+def object_to(
+    house: Any, name: str = "周敏", relation: Relation | None = Relation.SIBLING, order: str = "order-1"
+) -> Any:
+    with house.tx() as connection:
+        return acts.object_to(
+            connection,
+            order,
+            house.studio.keys,
+            house.sealer,
+            name=name,
+            relation=relation,
+            reason="not like this",
+            operator="ann",
+            now=house.at,
+        )
+
+
+def resolve(house: Any, outcome: Any, objection: str = "") -> Any:
+    with house.tx() as connection:
+        return acts.resolve(
+            connection,
+            "order-1",
+            house.studio.keys,
+            house.sealer,
+            outcome=outcome,
+            reason="talked to them",
+            operator="ann",
+            now=house.at,
+            objection=objection,
+        )
+
+
+def withdraw(house: Any, by: str = "", order: str = "order-1") -> Any:
+    with house.tx() as connection:
+        return acts.withdraw(
+            connection, order, house.studio.keys, house.sealer, by=by, reason="no more", operator="ann", now=house.at
+        )
+
+
+def approve(house: Any, approver: str) -> Any:
+    with house.tx() as connection:
+        return acts.approve_evidence(connection, "order-1", house.studio.keys, approver=approver, now=house.at)
+
+
+def due(house: Any) -> list[tuple[str, str, str]]:
+    with house.tx() as connection:
+        return [(a.order_id, a.kind.value, a.reason_code) for a in _due(house, connection)]
+
+
+def _due(house: Any, connection: Any) -> list[Action]:
+    return due_actions(connection, house.at, house.studio.keys.trusted)
+
+
+def run_watch(house: Any) -> list[Action]:
+    """One interval of the watch without Airflow and without erasing."""
+    with house.tx() as connection:
+        actions = _due(house, connection)
+    for action in actions:
+        with house.tx() as connection:
+            apply(connection, action, house.studio.keys, house.at)
+        if action.kind is not ActionKind.ERASE:
+            with house.tx() as connection:
+                mark_done(connection, action)
+    return actions
+
+
+def deliver(house: Any, order: str = "order-1") -> None:
+    with house.tx() as connection:
+        record_delivery(connection, order, "d-1", film_sha256="f" * 64, target="local")
+        set_film(connection, order, "/film.mp4")
+        set_state(connection, order, OrderState.DELIVERED, allowed_from=list(OrderState))
+
+
+def live_links(house: Any) -> int:
+    with house.tx() as connection:
+        row = one(connection, "SELECT count(*) AS n FROM delivery WHERE revoked_at IS NULL")
+    return int(row["n"]) if row else -1
+
+
+# --- two persons ------------------------------------------------------------------------------------------
+
+
+def test_a_wide_purpose_waits_for_a_second_person(house: Any) -> None:
+    house.enter(purpose="ceremony", grantors=[{"name": "林晓", "relation": "daughter",
+                "evidence": ["p/kinship.pdf", "p/death.pdf", "p/identity.pdf"]}])  # fmt: skip
+    assert [reason.code for reason in house.decide().against] == ["house.evidence_approved"]
+    for same in ("ann", "Ann", " ＡＮＮ "):
+        with pytest.raises(ConsentRefused, match="cannot approve"):
+            approve(house, same)
+    with pytest.raises(InputRefused):
+        approve(house, "  ")
+    assert approve(house, "ben") is not None
+    assert approve(house, "Ben") is None, "the same person twice changes nothing"
+    assert house.decide().granted
+    assert "evidence.approved" in [entry.type for entry in house.audit()]
+
+
+# --- objection --------------------------------------------------------------------------------------------
+
+
+def test_an_objection_freezes_at_once_and_deletes_nothing(house: Any) -> None:
+    house.enter()
+    token, _ = house.permit()
+    deliver(house)
+    object_to(house)
+    assert house.decide().decision == "frozen"
+    assert house.order().state is OrderState.FROZEN
+    assert live_links(house) == 0
+    with pytest.raises(PermitRefused):
+        house.release(token)
+    assert house.studio.keyring.unwrap("sub-order-1"), "an objection must never destroy a key"
+    assert house.count("consent_record") == 1
+
+
+def test_a_dismissed_objection_lets_the_order_go_on(house: Any) -> None:
+    house.enter()
+    object_to(house)
+    resolve(house, "dismissed")
+    assert house.decide().granted
+    assert house.order().state is OrderState.SUBMITTED
+
+
+def test_a_delivered_order_is_delivered_again_after_the_ice(house: Any) -> None:
+    house.enter()
+    deliver(house)
+    object_to(house)
+    resolve(house, "retracted")
+    assert house.order().state is OrderState.DELIVERED
+    assert live_links(house) == 0, "closed links stay closed; a new one is a new decision"
+
+
+def test_in_europe_only_the_objector_or_a_court_can_end_it(house: Any) -> None:
+    house.enter(jurisdictions=["SK"])
+    object_to(house)
+    resolve(house, "dismissed")
+    decision = house.decide()
+    assert decision.decision == "frozen"
+    assert [reason.code for reason in decision.against] == ["eu.any_dissent"]
+    resolve(house, "court")
+    assert house.decide().granted
+
+
+def test_an_upheld_objection_ends_the_order(house: Any) -> None:
+    house.enter()
+    object_to(house)
+    resolve(house, "upheld")
+    assert house.decide().decision == "refused"
+    assert house.order().state is OrderState.REFUSED
+
+
+def test_one_of_two_objections_decided_is_not_enough(house: Any) -> None:
+    house.enter()
+    first, second = object_to(house), object_to(house, "另一人", Relation.SPOUSE)
+    with pytest.raises(InputRefused, match="2 objections are open"):
+        resolve(house, "dismissed")
+    resolve(house, "dismissed", first.event_id[:8])
+    assert house.decide().decision == "frozen"
+    resolve(house, "dismissed", second.event_id)
+    assert house.decide().granted
+    with pytest.raises(InputRefused, match="no such objection"):
+        resolve(house, "dismissed", "ffffffff")
+
+
+def test_a_grantor_who_objects_is_known_by_name(house: Any) -> None:
+    record = house.enter(co_kin=[{"name": "陈国强", "relation": "son"}])
+    assert object_to(house, "陈 国强").actor == record.co_kin[0].party_id
+    assert object_to(house, "林晓").code == "grantor_objects"
+    assert object_to(house, "周敏").actor.startswith("objector-")
+
+
+# --- withdrawal -------------------------------------------------------------------------------------------
+
+
+def test_a_withdrawal_kills_permits_and_links_and_schedules_erasure(house: Any) -> None:
+    house.enter()
+    token, permit = house.permit()
+    deliver(house)
+    withdraw(house)
+    assert house.order().state is OrderState.WITHDRAWN
+    assert house.events()[-2:] == ["withdrawn", "erasure_scheduled"]
+    assert live_links(house) == 0
+    with pytest.raises(PermitRefused, match="revoked"):
+        house.release(token)
+    with pytest.raises(ConsentRefused), house.tx() as connection:
+        registry.publish_allowed(connection, "order-1", permit.consent_version, house.at)
+    with pytest.raises(ConsentRefused, match="already ended"):
+        withdraw(house)
+
+
+def test_only_a_grantor_withdraws(house: Any) -> None:
+    house.enter(grantors=[{"name": "林晓", "relation": "daughter", "evidence": ["p/kinship.pdf", "p/death.pdf"]},
+                          {"name": "陈国强", "relation": "son", "evidence": ["p/kinship-2.pdf"]}])  # fmt: skip
+    for nobody in ("", "周敏"):
+        with pytest.raises(InputRefused, match="problem"):
+            withdraw(house, nobody)
+    assert house.decide().granted
+    assert withdraw(house, "陈国强").type is EventType.WITHDRAWN
+    assert not house.decide().granted, "one of several grantors is enough to end it"
+
+
+@pytest.mark.parametrize(
+    ("by", "type"),
+    [("court", EventType.INVALIDATED), ("right-holder", EventType.REVOKED), ("studio", EventType.REVOKED)],
+)
+def test_others_revoke(house: Any, by: str, type: EventType) -> None:
+    house.enter()
+    assert withdraw(house, by).type is type
+    assert not house.decide().granted
+
+
+# --- the watch --------------------------------------------------------------------------------------------
+
+
+def test_the_watch_finds_nothing_in_a_quiet_house(house: Any) -> None:
+    house.enter()
+    assert run_watch(house) == []
+
+
+def test_the_watch_stops_a_run_for_each_reason_once(house: Any) -> None:
+    for order in ("frozen-1", "withdrawn-1", "revoked-1", "quiet-1"):
+        house.enter(order)
+        with house.tx() as connection:
+            set_run(connection, order, f"run-{order}")
+    object_to(house, order="frozen-1")
+    withdraw(house, order="withdrawn-1")
+    house.happens(EventType.REVOKED, "revoked-1")
+    actions = run_watch(house)
+    assert [(a.order_id, a.kind.value, a.run_id, a.kind.stops_run) for a in actions] == [
+        ("frozen-1", "freeze", "run-frozen-1", True),
+        ("revoked-1", "halt", "run-revoked-1", True),
+        ("withdrawn-1", "halt", "run-withdrawn-1", True),
+    ]
+    assert run_watch(house) == [], "nothing is done twice"
+    assert [house.order(order).state for order in ("frozen-1", "withdrawn-1", "revoked-1", "quiet-1")] == [
+        *(OrderState.FROZEN, OrderState.WITHDRAWN, OrderState.WITHDRAWN, OrderState.SUBMITTED),
+    ]
+
+
+def test_an_interrupted_watch_does_it_again(house: Any) -> None:
+    house.enter()
+    object_to(house)
+    with house.tx() as connection:
+        (action,) = _due(house, connection)
+        apply(connection, action, house.studio.keys, house.at)
+    # killed here: the run may still go on
+    assert due(house) == [("order-1", "freeze", "consent.objection")]
+
+
+def test_a_second_objection_is_a_new_thing_to_do(house: Any) -> None:
+    house.enter()
+    object_to(house)
+    run_watch(house)
+    resolve(house, "dismissed")
+    assert run_watch(house) == []
+    object_to(house)
+    assert due(house) == [("order-1", "freeze", "consent.objection")]
+
+
+def test_expiry_halts_refuses_and_schedules_erasure(house: Any) -> None:
+    record = house.enter(consent={"months": 1})
+    house.at = record.valid_until - timedelta(seconds=1)
+    assert due(house) == []
+    house.later(seconds=1)
+    assert [action.kind for action in run_watch(house)] == [ActionKind.EXPIRE]
+    assert house.events()[-2:] == ["expired", "erasure_scheduled"]
+    assert house.order().state is OrderState.REFUSED
+    assert run_watch(house) == []
+    house.later(days=-20)
+    assert not house.decide().granted, "a clock set back does not bring it to life"
+    house.later(days=28)
+    assert due(house) == [("order-1", "erase", "consent.erasure_due")]
+
+
+def test_erasure_is_due_after_the_time_to_think(house: Any) -> None:
+    house.enter()
+    withdraw(house)
+    run_watch(house)
+    house.at += acts.ERASURE_GRACE - timedelta(seconds=1)
+    assert due(house) == []
+    house.later(seconds=2)
+    assert due(house) == [("order-1", "erase", "consent.erasure_due")]
+
+
+def test_an_order_left_frozen_thaws(house: Any) -> None:
+    house.enter()
+    with house.tx() as connection:
+        acts.freeze_order(connection, "order-1", "consent.objection")  # as if resolved by another way
+    assert [action.kind for action in run_watch(house)] == [ActionKind.THAW]
+    assert house.order().state is OrderState.SUBMITTED
+
+
+def test_a_tampered_history_is_halted_not_believed(house: Any) -> None:
+    house.enter()
+    house.happens(EventType.WITHDRAWN)
+    with house.superuser() as connection, connection.cursor() as cursor:
+        cursor.execute("UPDATE consent_event SET body = %s WHERE seq = 4", (b"{}",))
+    assert due(house) == [("order-1", "halt", "consent.tampered")]
+    run_watch(house)
+    assert house.order().state is OrderState.REFUSED
+    assert run_watch(house) == []
+
+
+def test_actions_are_remembered_append_only(house: Any) -> None:
+    house.enter()
+    object_to(house)
+    run_watch(house)
+    with house.tx() as connection:
+        assert execute(connection, "SELECT * FROM consent_action") == 1
