@@ -3,6 +3,7 @@
 Every function takes its own random generator, so that a change in one curve leaves the others as they were.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Final
 
@@ -63,7 +64,7 @@ def blink_times(
         time = hit / rate
         if (not times or time - times[-1] >= REFRACTORY) and 0.15 < time < ticks / rate - 0.4:
             times.append(float(time))
-    longest = 9.0  # nobody stares longer
+    longest = 9.0 if per_minute is None else max(9.0, 150 / max(per_minute, 1e-3))  # nobody stares longer
     filled: list[float] = []
     last: float
     for blink in [*times, ticks / rate]:
@@ -96,9 +97,11 @@ def gaze(target: NDArray[np.float64], ticks: int, rate: int, random: Random) -> 
     `target` is [T, 2]: where the line wants the eyes (0, 0 is the camera).
     """
     eyes = np.zeros((ticks, 2))
+    changes = [*(np.flatnonzero(np.abs(np.diff(target, axis=0)).sum(axis=1) > 0) + 1).tolist(), ticks]
     now = 0
     while now < ticks:
         stay = int(rate * float(random.gamma(3.0, 0.45)) + 0.25 * rate)
+        stay = min(stay, changes[bisect_right(changes, now)] - now)  # a new aim is a new fixation
         offset = random.standard_normal(2) * (0.035, 0.022)
         away = float(np.hypot(*target[min(now, ticks - 1)])) > 0.1
         eyes[now : now + stay] = offset * (2.5 if away else 1.0)

@@ -130,11 +130,13 @@ def find_accents(timing: SpeechTiming, sound: Prosody, lead_in: float, share: fl
         return [Accent((word.start + word.end) / 2, 0.6) for word in words]
     marks = np.zeros((len(words), 3))
     peaks = np.zeros(len(words))
+    starts = np.array([phone.start for phone in timing.phones if not is_silence(phone.phone)])
     for index, word in enumerate(words):
         low = min(len(sound.loudness) - 1, int((word.start + lead_in) * RATE_HZ))
         high = max(low + 1, int((word.end + lead_in) * RATE_HZ))
         loud = sound.loudness[low:high]
-        marks[index] = loud.max(), sound.pitch[low:high].max(), word.end - word.start
+        sounds = max(1, int(((starts >= word.start - 1e-3) & (starts < word.end - 1e-3)).sum()))
+        marks[index] = loud.max(), sound.pitch[low:high].max(), (word.end - word.start) / sounds
         peaks[index] = word.start + int(loud.argmax()) / RATE_HZ
     spread = marks.std(axis=0)
     strength = ((marks - marks.mean(axis=0)) / np.where(spread > 1e-6, spread, 1)).sum(axis=1) / 3
