@@ -47,7 +47,7 @@ bench: $(STAMP) ## benchmarks against peers and limits; prints a table, writes b
 	$(BIN)/python -m tests.bench
 
 docs: $(STAMP) ## write DAGs.md anew from the DAGs' own words
-	$(BIN)/python -m memorial_tasks.airflow.handbook > DAGs.md
+	$(BIN)/python -m memorial_tasks.airflow.handbook DAGs.md
 
 clean: ## stop the studio of this checkout and remove what was built (not the studio's data)
 	-$(BIN)/memorial studio stop

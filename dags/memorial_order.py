@@ -7,11 +7,11 @@ film, label and signature, human review, consent once more, delivery. One run is
 
 **Inputs and form fields.** `order`: the id that `memorial order submit` printed. No names, no files, no scripts.
 
-**What a human must decide.** The task *Review the film*: watch the film and look at the findings; *Approve* only what
-the family may see. No answer within seven days is a rejection.
+**What a human must decide.** The task *Review the film*: watch the film and look at the findings; *Approve* only
+what the family may see. No answer within seven days is a rejection.
 
-**Outputs and where they land.** Every result is encrypted in the vault; the film goes to the deliveries folder of the
-studio. The order's page, `memorial order show ORDER` and `memorial audit report ORDER` tell what happened.
+**Outputs and where they land.** Every result is encrypted in the vault; the film goes to the deliveries folder of
+the studio. The order's page, `memorial order show ORDER` and `memorial audit report ORDER` tell what happened.
 
 **If it fails.** The reason stands in the order's state (`memorial order show ORDER`). *refused*: consent does not
 cover it, see `memorial consent show`. *blocked*: a gate found something critical, see `memorial quality report`.
