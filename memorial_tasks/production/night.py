@@ -66,7 +66,7 @@ def seal_audit(studio: Studio) -> dict[str, Any]:
         raise Unavailable(
             f"{len(anchored.missed)} anchor(s) could not be written", where="audit", remedy="see 'memorial audit list'"
         )
-    return {"size": checkpoint.size if checkpoint else None, "anchored": dict(anchored.done)}
+    return {"size": checkpoint.size if checkpoint else None, "anchored": dict(anchored.put)}
 
 
 @dataclass(frozen=True)
