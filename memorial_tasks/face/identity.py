@@ -87,6 +87,6 @@ def strangers(textures: Sequence[NDArray[np.float32]], points: Sequence[NDArray[
     core = int(np.argmin(np.median(distance, axis=1)))
     group = np.flatnonzero(distance[core] <= np.median(distance[core]))
     typical = np.median(distance[group], axis=0)
-    spread = float(np.median(typical))
-    limit = max(STRANGER, 1.6 * spread)
+    spread = float(np.median(np.abs(typical - np.median(typical)))) * 1.48
+    limit = max(STRANGER, float(np.median(typical)) + 4 * spread)  # a varied album widens its own limit
     return {int(i): float(typical[i]) for i in np.flatnonzero(typical > limit)}

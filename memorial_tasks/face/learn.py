@@ -41,7 +41,8 @@ def learn_face(
     started = time.monotonic()
     plan = recipe(config)
     bank = load_bank(folder)
-    torch.set_num_threads(max(1, min(torch.get_num_threads(), 2)))
+    if config != "production":  # the voice is trained at the same time, often on the same two cores
+        torch.set_num_threads(1)
     device = torch.device("cuda" if torch.cuda.is_available() and config == "production" else "cpu")
     findings: list[Finding] = []
     exam: dict[str, PairSet] = {}

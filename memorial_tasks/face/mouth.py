@@ -64,8 +64,9 @@ def _frame(points: NDArray[np.float32], ipd: float) -> _Frame:
 
 
 def interior(
-    exemplars: Sequence[tuple[float, MouthExemplar]], points: NDArray[np.float32], ipd: float, region: Region
-) -> NDArray[np.uint8]:
+    exemplars: Sequence[tuple[float, MouthExemplar]], points: NDArray[np.float32], ipd: float, region: Region,
+    lip_line: NDArray[np.uint8],
+) -> NDArray[np.uint8]:  # fmt: skip
     """The mouth's inside over `region`, uint8 [H, W, 3], for target mesh `points` (pixels) and weighted exemplars."""
     target = _frame(points, ipd)
     columns = np.arange(region.width) + region.left
@@ -97,15 +98,21 @@ def interior(
         map_x = source.origin[0] + source.ipd * (xs * source.axes[0, 0] + ys * source.axes[1, 0])
         map_y = source.origin[1] + source.ipd * (xs * source.axes[0, 1] + ys * source.axes[1, 1])
         seen = remap(exemplar.image, map_x.astype(np.float32), map_y.astype(np.float32)).astype(np.float32)
+        # What stands on the lower lip of a wide mouth is in its shade; a full row of light teeth there would look false.
+        wide = ((rest - s_rest) / 0.06).clip(0, 1) * geo.smoothstep(-0.02, 0.02, depth - (room - stand))
+        seen = seen * (1 - 0.55 * wide[..., None]) + 0.25 * CAVITY * wide[..., None]
         total += weight * (seen * (1 - empty[..., None]) + CAVITY * (0.8 + 0.8 * t[..., None]) * empty[..., None])
     opening = np.maximum(bottom - top, 1e-4)
     under_lip = np.exp(-(((y - top) / 0.03).clip(0, None) ** 2))
     over_lip = np.exp(-(((bottom - y) / 0.025).clip(0, None) ** 2))
     corner = np.abs(place) ** 3
     light = 1 - 0.35 * under_lip - 0.15 * over_lip - 0.35 * corner
-    light *= 0.62 + 0.38 * (opening / 0.14).clip(0, 1)  # little light enters a mouth that is hardly open
+    light *= 0.55 + 0.45 * (opening / 0.14).clip(0, 1)  # little light enters a mouth that is hardly open
     light = light[..., None]
-    return (total * light + 0.55 * CAVITY * (1 - light)).clip(0, 255).astype(np.uint8)
+    depth_share = geo.smoothstep(0.03, 0.14, opening)[..., None]
+    dark = lip_line.astype(np.float64) * 0.7 * (1 - depth_share) + 0.6 * CAVITY * depth_share  # a slit is lip-coloured
+    result = (total * light + dark * (1 - light)).clip(0, 255)
+    return np.asarray(result, np.uint8)
 
 
 def choose(exemplars: Sequence[MouthExemplar], opening: float, width: float) -> list[tuple[float, MouthExemplar]]:
@@ -137,8 +144,9 @@ def paint_mouth(
     outline = topo.polygon(points, topo.INNER_MOUTH)
     region = Region.around(outline, 4, width, height)
     rows, columns = region.slices
-    inside = interior(choose(exemplars, opening, across), points, ipd, region)
-    mask = soft_polygon(outline, region, max(0.7, 0.010 * ipd))
+    inside = interior(choose(exemplars, opening, across), points, ipd, region, lip_line)
+    shown = float(geo.smoothstep(0.010, 0.045, opening))
+    mask = soft_polygon(outline, region, max(0.7, 0.010 * ipd)) * np.float32(shown)
     canvas[rows, columns] = blend(np.ascontiguousarray(canvas[rows, columns]), inside, mask)
 
 

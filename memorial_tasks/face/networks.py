@@ -1,7 +1,7 @@
 """The refiner's networks: a small U-Net generator and a patch discriminator (pix2pix, Isola 2017), torch only.
 
 Generator input, 9 channels in -1..1 or 0..1: warped photo (3), the same place from the likest other photos (3), and three
-rasters (where it may change, opening, lips or brows). Output: a correction of the colours and its own alpha.
+rasters (where it may change, opening, lips or brows). Output: the likest photos' picture corrected, and its own alpha.
 """
 
 from collections.abc import Sequence
@@ -48,10 +48,10 @@ class RefinerNet(nn.Module):
         self.up = nn.ModuleList(_Block(b + a, a) for a, b in pairs)
         self.last = nn.Conv2d(channels[0], 4, 3, 1, 1)
         he_(self)
-        nn.init.normal_(self.last.weight, 0.0, 0.01)  # starts as "leave the warp as it is"
+        nn.init.normal_(self.last.weight, 0.0, 0.01)  # starts as a mean of the warp and the likest photos
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        warped = inputs[:, :3]
+        likest = inputs[:, 3:6]
         x = F.leaky_relu(self.first(inputs), 0.2)
         skips = []
         for block in self.down:
@@ -61,7 +61,7 @@ class RefinerNet(nn.Module):
         for block, skip in zip(self.up, reversed(skips), strict=True):
             x = block(torch.cat([F.interpolate(x, size=skip.shape[-2:], mode="nearest"), skip], 1))
         out = self.last(x)
-        return (warped + torch.tanh(out[:, :3])).clamp(-1, 1), torch.sigmoid(out[:, 3:] + 1.0)
+        return (likest + torch.tanh(out[:, :3])).clamp(-1, 1), torch.sigmoid(out[:, 3:] + 0.4)
 
 
 class PatchCritic(nn.Module):

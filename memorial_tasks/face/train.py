@@ -34,9 +34,16 @@ class Pairs:
     targets: Tensor
     weight: Tensor
 
-    def batch(self, index: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Network inputs and targets of chosen pairs."""
-        return normalise(self.inputs[index].to(device)), self.targets[index].to(device).float() / 127.5 - 1
+    def batch(self, index: Tensor, draw: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Network inputs and targets of chosen pairs, shifted and re-lit alike: few photos must teach more than themselves."""
+        inputs, target = normalise(self.inputs[index].to(device)), self.targets[index].to(device).float() / 127.5 - 1
+        dy, dx = (int(torch.randint(-3, 4, (1,), generator=draw)) for _ in range(2))
+        both = torch.roll(torch.cat([inputs, target], 1), (dy, dx), (2, 3))
+        inputs, target = both[:, :9], both[:, 9:]
+        gain = 1 + 0.16 * (torch.rand(len(index), 1, 1, 1, generator=draw) - 0.5).to(device)
+        lift = 0.10 * (torch.rand(len(index), 1, 1, 1, generator=draw) - 0.5).to(device)
+        pictures = (inputs[:, :6] * gain + lift).clamp(-1, 1)
+        return torch.cat([pictures, inputs[:, 6:]], 1), (target * gain + lift).clamp(-1, 1)
 
 
 def normalise(inputs: Tensor) -> Tensor:
@@ -97,8 +104,9 @@ def train(
     resumed = _resume(checkpoints / CHECKPOINT, recipe, seed, parts, kept, state, device)
     names = list(pairs)
     snapshot, good, failures = _tensors(parts, kept), state.step, 0
-    started, last_save = time.monotonic() - state.seconds, time.monotonic()
-    while state.step < recipe.steps and time.monotonic() - started < recipe.seconds:
+    clock = _clock(device)
+    started, last_save = clock() - state.seconds, time.monotonic()
+    while state.step < recipe.steps and clock() - started < recipe.seconds:
         name = names[1] if len(names) > 1 and state.step % 3 == 2 else names[0]
         losses = _step(parts[name], pairs[name], recipe, seed, state, device)
         if not all(math.isfinite(v) for v in losses.values()) or losses["l1"] > 4 * max(state.best.get("l1:" + name, math.inf), 0.02):
@@ -117,7 +125,7 @@ def train(
             _judge(parts, kept, state, evaluate)
         if state.step % 25 == 0:
             snapshot, good = _tensors(parts, kept), state.step
-        state.seconds = time.monotonic() - started
+        state.seconds = clock() - started
         left = max(0.0, min(recipe.seconds - state.seconds, state.seconds / state.step * (recipe.steps - state.step)))
         progress(min(1.0, max(state.step / recipe.steps, state.seconds / recipe.seconds)), f"step {state.step}, {left:.0f} s left")
         if time.monotonic() - last_save >= recipe.checkpoint_s:
@@ -133,6 +141,13 @@ def train(
     _save(checkpoints / CHECKPOINT, recipe, seed, parts, kept, state)
     save_checkpoint()
     return Trained({n: g.eval() for n, g in kept.items()}, state.curves, state.step, state.seconds, state.events, resumed)
+
+
+def _clock(device: torch.device) -> Callable[[], float]:
+    """Seconds of work: on a CPU the time the process really had, so that a busy machine does not shorten the training."""
+    if device.type != "cpu":
+        return time.monotonic
+    return lambda: time.process_time() / torch.get_num_threads()
 
 
 def _new_part(recipe: Recipe, device: torch.device) -> Part:
@@ -159,7 +174,7 @@ def _step(part: Part, pairs: Pairs, recipe: Recipe, seed: int, state: _State, de
     torch.manual_seed(seed * 1_000_003 + step)
     draw = torch.Generator().manual_seed(seed * 1_000_003 + step)
     index = torch.multinomial(pairs.weight, recipe.batch, replacement=True, generator=draw)
-    inputs, target = pairs.batch(index, device)
+    inputs, target = pairs.batch(index, draw, device)
     mask, rasters = inputs[:, 6:7], inputs[:, 6:]
     weight = mask * (1 + inputs[:, 7:8]) + 1e-3
     ramp = max(0.0, min(1.0, (step - recipe.warm_up) / max(1, (recipe.steps - recipe.warm_up) // 2)))
