@@ -1,5 +1,6 @@
 """`memorial verify FILE`: label, AIGC key, manifest, watermark and audit entry of a finished film."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ from memorial_tasks.cli.common import Json, answers, emit, out
 if TYPE_CHECKING:
     from memorial_tasks.settings import Settings
 
+_DELIVERED = "film.delivered"
 _NAMES = {
     "label": "visible and audible label",
     "aigc": "AIGC metadata",
@@ -67,7 +69,7 @@ def _trust(settings: "Settings") -> tuple[str, bytes]:
 
 
 def _audited(settings: "Settings", file: Path) -> dict[str, Any]:
-    """Does an entry under a signed checkpoint name these very bytes?
+    """Does an entry under a signed checkpoint say that these very bytes were delivered?
 
     Bytes appended to an MP4 in a box of their own leave its manifest valid; only the digest on record sees them.
     """
@@ -91,11 +93,15 @@ def _audited(settings: "Settings", file: Path) -> dict[str, Any]:
                     proofs = prove_digest(connection, digest, room.keys.public)["proofs"]
             except InputRefused:  # no checkpoint yet
                 continue
-            if proofs:
+            if any(f'"type":"{_DELIVERED}"' in proof["entry"] for proof in proofs):
                 break
     except (Unavailable, IntegrityError) as error:
         return {"ok": False, "detail": f"the audit log gives no answer: {error.what}", "sha256": digest}
     if not proofs:
         return {"ok": False, "detail": "no entry names this file's digest", "sha256": digest}
-    at = ", ".join(str(proof["index"]) for proof in proofs[:5])
-    return {"ok": True, "detail": f"entry {at} of {proofs[0]['size']} under a signed checkpoint", "sha256": digest}
+    kinds = {proof["index"]: json.loads(proof["entry"])["type"] for proof in proofs}
+    named = ", ".join(f"{kind} {index}" for index, kind in list(kinds.items())[-5:])
+    if _DELIVERED not in kinds.values():
+        return {"ok": False, "detail": f"on record, but never delivered ({named})", "sha256": digest}
+    size = proofs[-1]["size"]
+    return {"ok": True, "detail": f"entry {named} of {size} under a signed checkpoint", "sha256": digest}
