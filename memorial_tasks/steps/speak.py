@@ -18,7 +18,7 @@ class Params(Record):
 
 
 def run(context: StepContext, params: Params) -> dict[str, Any]:
-    """``plan.json``, ``voice/model.safetensors``, ``lexicon.json`` -> ``speech.wav`` (24 kHz PCM16), ``timing.json``."""
+    """``plan.json``, ``voice/model.safetensors``, ``lexicon.json`` -> ``speech.wav``, ``timing.json``."""
     from memorial_tasks.voice.audio import loudness, write_wave
     from memorial_tasks.voice.model import VoiceModel
     from memorial_tasks.voice.synthesize import speak

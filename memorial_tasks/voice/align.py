@@ -137,7 +137,7 @@ def _mfcc(wave: Wave) -> NDArray[np.float32]:
     near = np.pad(cepstra, ((2, 2), (0, 0)), "edge")
     delta = (near[3:-1] - near[1:-3]) + 2 * (near[4:] - near[:-4])
     stacked = np.hstack([cepstra, delta])
-    return ((stacked - stacked.mean(axis=0)) / (stacked.std(axis=0) + 1e-3)).astype(np.float32)
+    return np.asarray((stacked - stacked.mean(axis=0)) / (stacked.std(axis=0) + 1e-3), np.float32)
 
 
 @cache
@@ -148,7 +148,7 @@ def _mel_bank() -> NDArray[np.float64]:
     hz = np.linspace(0, 8000, 257)
     rise = (hz - centres[:-2, None]) / np.diff(centres)[:-1, None]
     fall = (centres[2:, None] - hz) / np.diff(centres)[1:, None]
-    return np.maximum(0.0, np.minimum(rise, fall))
+    return np.asarray(np.maximum(0.0, np.minimum(rise, fall)), np.float64)
 
 
 def warp_path(left: NDArray[np.float32], right: NDArray[np.float32]) -> tuple[NDArray[np.int64], float]:

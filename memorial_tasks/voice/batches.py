@@ -40,7 +40,7 @@ class Window:
 
 
 def frame_positions(edges: NDArray[np.int32], stack: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Owner phone int64 [T'] and place inside it float32 [T', POSITIONS] of every stacked frame, T' = ceil(T / stack)."""
+    """Owner phone int64 [T'] and place inside it float32 [T', POSITIONS] of every stacked frame."""
     total = int(edges[-1])
     centre = np.minimum(np.arange(0, total, stack) + (stack - 1) / 2, total - 0.5)
     owner = np.clip(np.searchsorted(edges, centre, side="right") - 1, 0, len(edges) - 2)

@@ -85,7 +85,7 @@ class Corpus:
         for item in document["utterances"]:
             row = row_from_json(item["row"])
             edges = arrays["edges"][edge : edge + len(row.phones) + 1]
-            wave = arrays["wave"][sample : sample + item["samples"]].astype(np.float32) / 32767
+            wave = arrays["wave"][sample : sample + item["samples"]].astype(np.float32) / np.float32(32767)
             frames = arrays["frames"][frame : frame + item["frames"]]
             utterances.append(
                 Utterance(item["id"], item["text"], TimedRow(row, edges), frames, wave, item["grade"], item["snr"])

@@ -85,7 +85,7 @@ def resynthesise(frames: Frames) -> Wave:
 
 
 def cepstral_scale() -> float:
-    """Factor from a distance between coded envelopes (without the first coefficient) to dB (mel-cepstral distortion)."""
+    """Factor from a distance between coded envelopes (first coefficient left out) to dB of mel-cepstral distortion."""
     base = np.zeros((1, CEPSTRA))
     step = base.copy()
     step[0, 7] = 1.0

@@ -30,7 +30,8 @@ class Sizes:
 
 
 class PhoneEncoder(nn.Module):
-    """Phones in context: embedding + description + speaker -> BiLSTM. [batch, phones] -> [batch, phones, 2 * hidden]."""
+    """Phones in context: embedding + description + speaker -> BiLSTM.
+    [batch, phones] -> [batch, phones, 4 * hidden]."""
 
     def __init__(self, sizes: Sizes, hidden: int) -> None:
         super().__init__()
@@ -77,7 +78,8 @@ class AcousticModel(nn.Module):
         code = self.encoder.speaker(speaker)[:, None, :].expand(-1, owner.shape[1], -1)
         hidden = self.dropout(torch.relu(self.enter(torch.cat([spread, position, code], dim=2))))
         out = self.leave(self.dropout(self.lstm(hidden)[0]))
-        return out.reshape(out.shape[0], -1, self.sizes.width)
+        frames: Tensor = out.reshape(out.shape[0], -1, self.sizes.width)
+        return frames
 
 
 class DurationModel(nn.Module):
@@ -92,7 +94,8 @@ class DurationModel(nn.Module):
     def forward(self, ids: Tensor, description: Tensor, speaker: Tensor, lengths: Tensor) -> Tensor:
         """Shapes as in `PhoneEncoder`."""
         hidden = self.dropout(self.encoder(ids, description, speaker, lengths))
-        return self.leave(hidden).squeeze(2)
+        out: Tensor = self.leave(hidden).squeeze(2)
+        return out
 
 
 class Discriminator(nn.Module):
@@ -105,4 +108,5 @@ class Discriminator(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Mean over time of the frame logits."""
-        return self.leave(self.lstm(frames)[0]).mean(dim=(1, 2))
+        out: Tensor = self.leave(self.lstm(frames)[0]).mean(dim=(1, 2))
+        return out

@@ -56,8 +56,9 @@ _CONSONANTS = {
     "R": "approximant retroflex v", "W": "approximant labial v", "Y": "approximant palatal v",
     "b": "stop labial", "p": "stop labial h", "m": "nasal labial v", "f": "fricative labiodental",
     "d": "stop alveolar", "t": "stop alveolar h", "n": "nasal alveolar v", "l": "lateral alveolar v",
-    "g": "stop velar", "k": "stop velar h", "h": "fricative velar", "j": "affricate palatal", "q": "affricate palatal h",
-    "x": "fricative palatal", "zh": "affricate retroflex", "ch": "affricate retroflex h", "sh": "fricative retroflex",
+    "g": "stop velar", "k": "stop velar h", "h": "fricative velar", "j": "affricate palatal", 
+    "q": "affricate palatal h", "x": "fricative palatal", "zh": "affricate retroflex",
+    "ch": "affricate retroflex h", "sh": "fricative retroflex",
     "r": "fricative retroflex v", "z": "affricate alveolar", "c": "affricate alveolar h", "s": "fricative alveolar",
 }  # fmt: skip
 

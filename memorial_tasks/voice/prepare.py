@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -225,14 +226,14 @@ def _split(piece: _Piece) -> list[_Piece]:
     row, edges = piece.timed.row, piece.timed.edges
     pauses = [i for i, word in enumerate(row.word) if word < 0]
     cuts, start = [pauses[0]], pauses[0]
-    for previous, pause in zip(pauses, pauses[1:], strict=False):
+    for previous, pause in pairwise(pauses):
         if (edges[pause + 1] - edges[start]) * FRAME > _LONGEST and previous != start:
             cuts.append(previous)
             start = previous
     if cuts[-1] != pauses[-1]:
         cuts.append(pauses[-1])
     out = []
-    for number, (left, right) in enumerate(zip(cuts, cuts[1:], strict=False)):
+    for number, (left, right) in enumerate(pairwise(cuts)):
         begin = max(int(edges[left]), int(edges[left + 1]) - 30)
         end = min(int(edges[right + 1]), int(edges[right]) + 30)
         used = sorted({index for index in row.word[left : right + 1] if index >= 0})
@@ -290,13 +291,13 @@ def _analyse(
     pieces: list[_Piece], language: Language, findings: list[Finding], progress: Callable[[float, str], None]
 ) -> Corpus:
     pitch = pitch_range([piece.wave for piece in pieces])
-    total = sum(piece.wave.size for piece in pieces) / RATE
+    total = sum(piece.wave.size for piece in pieces) / RATE  # the slower pitch search pays where speech is scarce
     utterances = []
     for number, piece in enumerate(pieces):
         progress(0.7 + 0.3 * number / len(pieces), "analysing the voice")
         if piece.timed is None:
             continue
-        frames = analyse(piece.wave, pitch, exact=total < 900)
+        frames = analyse(piece.wave, pitch, exact=total < 150)
         timed = _heard_pauses(piece.timed)
         count = min(len(frames), int(timed.edges[-1]))
         edges = np.minimum(timed.edges, count)

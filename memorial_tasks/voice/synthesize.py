@@ -13,6 +13,7 @@ from memorial_tasks.voice.audio import RATE, Wave, loudness, soft_limit
 from memorial_tasks.voice.espeak import Espeak
 from memorial_tasks.voice.features import FRAME, HOP, LF0, VUV, Frames, resynthesise
 from memorial_tasks.voice.model import VoiceModel
+from memorial_tasks.voice.own_words import find_recording
 from memorial_tasks.voice.phones import SILENCE, is_vowel, public_name
 from memorial_tasks.voice.sequence import PhoneRow, TimedRow, spoken_row
 from memorial_tasks.voice.text.front import FrontEnd
@@ -63,7 +64,11 @@ def speak(
         )
     spoken = []
     for number, (line, words) in enumerate(zip(plan.lines, texts, strict=True)):
-        spoken.append(speak_line(model, line, words))
+        recording = find_recording(words, model.clips, model.clip_index)
+        if recording:
+            spoken.append(SpokenLine(*recording, "recorded"))
+        else:
+            spoken.append(speak_line(model, line, words))
         progress(0.9 * (number + 1) / len(texts), f"line {number + 1} of {len(texts)}")
     return _assemble(model, plan, spoken, rng)
 
@@ -81,8 +86,8 @@ def speak_line(model: VoiceModel, line: DirectedLine, words: list[Word]) -> Spok
     wave = resynthesise(frames)[: int(edges[-1]) * HOP]
     wave = np.pad(wave, (0, int(edges[-1]) * HOP - wave.size))
     gate = np.convolve((~quiet).astype(np.float64), np.ones(9) / 9, "same")
-    wave = wave * np.interp(np.arange(wave.size) / HOP, np.arange(gate.size) + 0.5, np.minimum(1, gate * 1.6))
-    return SpokenLine(wave.astype(np.float32), TimedRow(row, edges), "synthesized")
+    gain = np.interp(np.arange(wave.size) / HOP, np.arange(gate.size) + 0.5, np.minimum(1, gate * 1.6))
+    return SpokenLine((wave * gain).astype(np.float32), TimedRow(row, edges), "synthesized")
 
 
 def say_row(model: VoiceModel, row: PhoneRow, pace: float = 1.0) -> tuple[TimedRow, Frames]:
@@ -102,7 +107,7 @@ def _edges(row: PhoneRow, lengths: NDArray[np.float32], pace: float) -> NDArray[
             frames[index] = np.clip(frames[index], low / FRAME, high / FRAME)
         else:
             frames[index] = np.clip(frames[index], 5.0, 120.0)
-    return np.r_[0, np.round(np.cumsum(frames))].astype(np.int32)
+    return np.asarray(np.r_[0, np.round(np.cumsum(frames))], np.int32)
 
 
 def room_noise(model: VoiceModel, samples: int, rng: np.random.Generator) -> Wave:
@@ -112,7 +117,8 @@ def room_noise(model: VoiceModel, samples: int, rng: np.random.Generator) -> Wav
     _, _, frames = signal.stft(white, RATE, nperseg=size)
     _, shaped = signal.istft(frames * model.tone[:, None], RATE, nperseg=size)
     noise = shaped[size : size + samples]
-    return (noise / (np.sqrt((noise**2).mean()) + 1e-9) * 10 ** (model.tone_level / 20)).astype(np.float32)
+    level = 10 ** (model.tone_level / 20)
+    return np.asarray(noise / (np.sqrt((noise**2).mean()) + 1e-9) * level, np.float32)
 
 
 def _assemble(

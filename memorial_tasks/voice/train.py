@@ -25,6 +25,7 @@ from memorial_tasks.voice.features import CEPSTRA, LF0, VUV, WIDTH, Frames
 from memorial_tasks.voice.material import practice_readings, room_tone
 from memorial_tasks.voice.model import VoiceModel
 from memorial_tasks.voice.networks import PERSON, PRACTICE, AcousticModel, Discriminator, DurationModel, Sizes
+from memorial_tasks.voice.own_words import keep_clips
 from memorial_tasks.voice.phones import PHONES, SILENCE
 from memorial_tasks.voice.recipe import Recipe, learning_rate
 from memorial_tasks.voice.sequence import DESCRIPTION, TimedRow, describe
@@ -59,7 +60,6 @@ def train_voice(
     progress(0.0, "generating practice speech")
     practice = practice_readings(corpus, texts, recipe.practice, checkpoints / "practice", seed, progress)
     save_checkpoint()
-    person_frames = np.concatenate([u.frames for u in learn])
     mean, std = _statistics(learn)
     practice_rows = to_person(practice, learn, mean, std)
     examples = [_example(u.timed, (u.frames - mean) / std, PERSON) for u in learn]
@@ -86,7 +86,7 @@ def train_voice(
         np.zeros(0, np.int16), [],
     )  # fmt: skip
     model.variance = liveliness(model, learn)
-    del person_frames
+    model.clips, model.clip_index = keep_clips(corpus.utterances)
     return Trained(model, held_out, run.curves, resumed)
 
 
@@ -102,7 +102,8 @@ def hold_out(corpus: Corpus) -> tuple[tuple[Utterance, ...], tuple[Utterance, ..
 
 
 def _spoken(timed: TimedRow) -> NDArray[np.bool_]:
-    return np.repeat([phone.name != SILENCE for phone in timed.row.phones], np.diff(timed.edges))
+    spoken = np.array([phone.name != SILENCE for phone in timed.row.phones], np.bool_)
+    return np.repeat(spoken, np.diff(timed.edges))
 
 
 def _statistics(utterances: Sequence[Utterance]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -185,7 +186,8 @@ def _duration_statistics(examples: Sequence[Example]) -> NDArray[np.float32]:
 
 def liveliness(model: VoiceModel, utterances: Sequence[Utterance]) -> NDArray[np.float32]:
     """Ratio of the spread of real frames to that of predicted ones, per column, over up to 30 utterances."""
-    real, made = [], []
+    real: list[NDArray[np.float32]] = []
+    made: list[NDArray[np.float32]] = []
     for utterance in utterances[:: max(1, len(utterances) // 30)]:
         predicted = model.frames(utterance.timed.row, utterance.timed.edges, liveliness=0.0)
         spoken = _spoken(utterance.timed)[: len(predicted)]
@@ -198,7 +200,7 @@ def liveliness(model: VoiceModel, utterances: Sequence[Utterance]) -> NDArray[np
             store.append(spread)
     if not real:
         return np.ones(WIDTH, np.float32)
-    return np.clip(np.mean(real, axis=0) / (np.mean(made, axis=0) + 1e-6), 1.0, 2.5).astype(np.float32)
+    return np.asarray(np.clip(np.mean(real, axis=0) / (np.mean(made, axis=0) + 1e-6), 1.0, 2.5), np.float32)
 
 
 class _Run:
@@ -250,10 +252,12 @@ class _Run:
         self.acoustic.train()
         self.duration.train()
         losses: list[float] = []
+        name = ""
         while self.step < self.total:
             torch.manual_seed(self.seed * 1_000_003 + self.step)
+            before = name
             name, loss = self._one(self.step)
-            losses.append(loss)
+            losses = [*losses, loss] if name == before else [loss]
             self.step += 1
             if self.step % 25 == 0 or self.step == self.total:
                 self.curves.setdefault(name, []).append((self.step, round(float(np.mean(losses)), 4)))

@@ -22,11 +22,12 @@ _LETTERS = {
     "y": "W AY", "z": "Z IY",
 }  # fmt: skip
 # words that are said without stress inside a sentence
-WEAK = frozenset(
-    "a an the of to in on at by for from with as and or but nor if than that is am are was were be been have has had do "
-    "does did can could will would shall should may might must i you he she it we they me him her us them my your his "
-    "its our their so up i'm i'll i've i'd you're you'll we're we'll it's he's she's they're that's".split()
-)
+_WEAK_WORDS = """
+a an the of to in on at by for from with as and or but nor if than that is am are was were be been have has had do does
+did can could will would shall should may might must i you he she it we they me him her us them my your his its our
+their so up i'm i'll i've i'd you're you'll we're we'll it's he's she's they're that's
+"""
+WEAK = frozenset(_WEAK_WORDS.split())
 # homographs the dictionary lists in the less useful reading first, as spoken in running text
 _PREFERRED = {
     "a": "AH", "the": "DH AH", "to": "T UW", "i": "AY", "live": "L IH V", "read": "R EH D", "lives": "L IH V Z",

@@ -65,7 +65,8 @@ _BY_PART = {
 }
 # phrases that the tables read wrongly or not at all, as spoken at home
 _PHRASES = {
-    "爷爷": "ye2 ye5", "奶奶": "nai3 nai5", "爸爸": "ba4 ba5", "妈妈": "ma1 ma5", "外婆": "wai4 po2", "姥姥": "lao3 lao5",
+    "爷爷": "ye2 ye5", "奶奶": "nai3 nai5", "爸爸": "ba4 ba5", "妈妈": "ma1 ma5", "外婆": "wai4 po2",
+    "姥姥": "lao3 lao5",
     "姥爷": "lao3 ye5", "公公": "gong1 gong5", "婆婆": "po2 po5", "哥哥": "ge1 ge5", "姐姐": "jie3 jie5",
     "弟弟": "di4 di5", "妹妹": "mei4 mei5", "叔叔": "shu1 shu5", "舅舅": "jiu4 jiu5", "姑姑": "gu1 gu5",
     "孩子": "hai2 zi5", "孙子": "sun1 zi5", "儿子": "er2 zi5", "日子": "ri4 zi5", "样子": "yang4 zi5",
@@ -88,7 +89,25 @@ _PHRASES = {
     "结实": "jie1 shi5", "应该": "ying1 gai1", "商量": "shang1 liang5", "打听": "da3 ting5", "消息": "xiao1 xi5",
 }  # fmt: skip
 # 儿 is a syllable of its own at the end of these
-_FULL_ER = frozenset("女儿 婴儿 幼儿 孤儿 少儿 胎儿 健儿 宠儿 男儿 孙儿 混血儿 新生儿 产儿 患儿 托儿 育儿".split())
+_FULL_ER = frozenset(
+    (
+        "女儿",
+        "婴儿",
+        "幼儿",
+        "孤儿",
+        "少儿",
+        "胎儿",
+        "健儿",
+        "宠儿",
+        "男儿",
+        "孙儿",
+        "混血儿",
+        "新生儿",
+        "患儿",
+        "托儿",
+        "育儿",
+    )
+)
 _FULL_ER_WORDS = frozenset(("儿子", "儿童", "儿女", "儿孙", "儿媳"))
 _HAN = r"㐀-䶿一-鿿豈-﫿〇"
 _TOKEN = re.compile(rf"[{_HAN}]+|[A-Za-zÀ-ɏ][A-Za-zÀ-ɏ0-9'’&.-]*(?:\s+[A-Za-zÀ-ɏ0-9][A-Za-zÀ-ɏ0-9'’&.-]*)*|[^\s]")

@@ -6,9 +6,10 @@ from collections.abc import Callable
 _DIGITS = "零一二三四五六七八九"
 _SIGNS = {"%": "百分之", "‰": "千分之"}
 _UNITS = {
-    "km/h": "公里每小时", "km": "公里", "cm": "厘米", "mm": "毫米", "kg": "公斤", "mg": "毫克", "ml": "毫升", "m²": "平方米",
-    "㎡": "平方米", "m": "米", "g": "克", "l": "升", "℃": "摄氏度", "°c": "摄氏度", "℉": "华氏度", "°": "度", "gb": "吉字节",
-    "mb": "兆", "kw": "千瓦", "w": "瓦", "t": "吨", "h": "小时", "min": "分钟", "s": "秒",
+    "km/h": "公里每小时", "km": "公里", "cm": "厘米", "mm": "毫米", "kg": "公斤", "mg": "毫克", "ml": "毫升",
+    "m²": "平方米",
+    "㎡": "平方米", "m": "米", "g": "克", "l": "升", "℃": "摄氏度", "°c": "摄氏度", "℉": "华氏度",
+    "°": "度", "gb": "吉字节", "mb": "兆", "kw": "千瓦", "w": "瓦", "t": "吨", "h": "小时", "min": "分钟", "s": "秒",
 }  # fmt: skip
 _CURRENCY = {"¥": "元", "￥": "元", "$": "美元", "€": "欧元", "£": "英镑"}
 # a bare 2 before these is read 两
@@ -120,7 +121,8 @@ _RULES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
      lambda m: f"{cardinal(m['bottom'])}分之{cardinal(m['top'])}"),
     (r"(?<!\d)(?P<tel>1[3-9]\d{9}|0\d{2,3}-?\d{7,8}|\d{3}-\d{4}-\d{4}|400-?\d{3}-?\d{4})(?!\d)",
      lambda m: spell(m["tel"], yao=True)),
-    (r"(?<!\d)(?P<emergency>110|119|120|114|12345|12306)(?=电话|热线|报警|急救|台)", lambda m: spell(m["emergency"], True)),
+    (r"(?<!\d)(?P<emergency>110|119|120|114|12345|12306)(?=电话|热线|报警|急救|台)",
+     lambda m: spell(m["emergency"], yao=True)),
     (r"(?<!\d)(?P<room>\d{3,4})(?=房|室|病房|路|国道|航班|次列车)", lambda m: spell(m["room"], yao=True)),
     (r"(?P<zero>0\d+)(?![\d.])", lambda m: spell(m["zero"])),
     (rf"(?P<from>{_NUMBER})\s*[-~—–]\s*(?P<to>{_NUMBER})",

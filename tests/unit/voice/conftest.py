@@ -1,0 +1,54 @@
+"""A generated test voice. espeak-ng stands in for a person here, in tests only."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from memorial_tasks.domain.words import Language
+from memorial_tasks.voice.corpus import Corpus
+from memorial_tasks.voice.espeak import Espeak
+from memorial_tasks.voice.prepare import prepare_voice
+
+SENTENCES = (
+    "The old boat drifted gently past the harbour.",
+    "My father measured each piece of wood twice.",
+    "Thank you for your kindness and for every letter.",
+    "The garden looked beautiful this morning.",
+    "She laughed, shook her head, and poured some tea.",
+    "Grandmother joined the village choir when she was fifteen.",
+    "You were such a good boy.",
+    "Look after each other and tell the truth.",
+    "We used to listen to music by the fire.",
+)
+
+
+@pytest.fixture(scope="session")
+def espeak() -> Iterator[Espeak]:
+    with Espeak() as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def recordings(tmp_path_factory: pytest.TempPathFactory, espeak: Espeak) -> tuple[list[Path], dict[str, str]]:
+    """Nine short sentences as noisy WAV files with half a second of quiet around, and their transcripts."""
+    folder = tmp_path_factory.mktemp("recordings")
+    rng = np.random.default_rng(5)
+    texts = {}
+    files = []
+    for number, text in enumerate(SENTENCES):
+        speech = espeak.say(text, "en-us+m3", rate=140, pitch=35)
+        wave = np.pad(speech.audio, speech.rate // 2)
+        wave = wave + rng.normal(0, 3e-4, wave.size)
+        path = folder / f"tape-{number}.wav"
+        soundfile.write(path, wave, speech.rate, subtype="PCM_16")
+        texts[path.stem] = text
+        files.append(path)
+    return files, texts
+
+
+@pytest.fixture(scope="session")
+def corpus(recordings: tuple[list[Path], dict[str, str]]) -> Corpus:
+    return prepare_voice(recordings[0], recordings[1], Language.EN_US)

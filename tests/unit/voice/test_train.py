@@ -1,0 +1,197 @@
+"""Training: learns, resumes exactly, saves only what can be loaded safely, speaks with true times."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from memorial_tasks.domain.timing import DirectedLine, DirectionPlan
+from memorial_tasks.domain.words import Emotion, Language
+from memorial_tasks.errors import InputRefused, ModelRefused
+from memorial_tasks.voice.audio import RATE, loudness
+from memorial_tasks.voice.corpus import Corpus
+from memorial_tasks.voice.espeak import Espeak
+from memorial_tasks.voice.features import LF0, PitchRange, analyse
+from memorial_tasks.voice.model import VoiceModel
+from memorial_tasks.voice.recipe import Recipe, recipe
+from memorial_tasks.voice.synthesize import room_noise, speak
+from memorial_tasks.voice.train import Trained, frame_loss, train_voice
+
+SHORT = Recipe(
+    practice=3, first=6, steps=14, duration_steps=10, batch=4, window=50, phone_hidden=16, frame_hidden=24, layers=1
+)
+
+
+@pytest.fixture(scope="session")
+def trained(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    torch.set_num_threads(1)
+    longer = replace(SHORT, first=25, steps=60, duration_steps=40, frame_hidden=48)
+    return train_voice(corpus, [("Hello, my dear.", Language.EN_US)], longer, tmp_path_factory.mktemp("ck"), seed=3)
+
+
+def _plan(*texts: str, **changes: float) -> DirectionPlan:
+    return DirectionPlan(
+        language=Language.EN_US,
+        lines=tuple(
+            DirectedLine(
+                index=number, text=text, language=Language.EN_US, emotion=Emotion.WARM, intensity=0.5, gaze="camera",
+                **{"pace": 1.0, "pause": 0.5, **changes},
+            )
+            for number, text in enumerate(texts)
+        ),
+    )  # fmt: skip
+
+
+def test_the_loss_falls(trained: Trained) -> None:
+    curve = [loss for _, loss in trained.curves["acoustic"]]
+    assert curve[-1] < 0.75 * curve[0]
+
+
+def test_a_killed_training_ends_with_the_same_weights(corpus: Corpus, tmp_path: Path) -> None:
+    whole = train_voice(corpus, [], SHORT, tmp_path / "whole", seed=1)
+
+    class Killed(Exception):
+        pass
+
+    saves = []
+
+    def kill() -> None:
+        saves.append(1)
+        if len(saves) == 3:
+            raise Killed
+
+    def impatient(fraction: float, message: str) -> None:
+        pass
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("memorial_tasks.voice.train._SAVE_EVERY", 0.0)  # after every step
+        with pytest.raises(Killed):
+            train_voice(corpus, [], SHORT, tmp_path / "cut", seed=1, progress=impatient, save_checkpoint=kill)
+    again = train_voice(corpus, [], SHORT, tmp_path / "cut", seed=1)
+    assert again.resumed
+    assert not whole.resumed
+    for name, value in whole.model.acoustic.state_dict().items():
+        assert torch.equal(value, again.model.acoustic.state_dict()[name]), name
+
+
+def test_the_adversary_is_a_switch(corpus: Corpus, tmp_path: Path) -> None:
+    judged = train_voice(corpus, [], replace(SHORT, adversarial=1.0, adversarial_steps=8), tmp_path, seed=1)
+    assert judged.curves["adversarial"][-1][1] == pytest.approx(2 * np.log(2), abs=0.5)
+
+
+def test_loss_counts_pitch_only_where_there_is_voice() -> None:
+    target = torch.zeros(1, 4, 50)
+    made = target.clone()
+    made[0, 0, LF0] = 1.0
+    target[0, 0, LF0 + 1] = made[0, 0, LF0 + 1] = 1.0
+    voiced = frame_loss(made, target, torch.ones(1, 4))
+    target[0, 0, LF0 + 1] = made[0, 0, LF0 + 1] = -1.0
+    assert float(voiced) == pytest.approx(10 * float(frame_loss(made, target, torch.ones(1, 4))), rel=1e-4)
+
+
+def test_times_cover_the_track_and_name_every_word(trained: Trained) -> None:
+    plan = _plan("My dear children, I love you.", "Was it 1931? Yes.")
+    wave, timing = speak(trained.model, plan, {}, seed=1)
+    assert timing.duration == pytest.approx(wave.size / RATE)
+    assert " ".join(word.text for word in timing.words) == "My dear children I love you Was it 1931 Yes"
+    assert timing.phones[0].start == 0.0
+    for one, other in zip(timing.phones, timing.phones[1:], strict=False):
+        assert one.end == pytest.approx(other.start, abs=1e-6)
+        assert one.end > one.start
+    assert timing.phones[-1].end == pytest.approx(timing.duration, abs=1e-3)
+    assert timing.lines[1].start - timing.lines[0].end >= 0.4
+    assert all(line.source == "synthesized" for line in timing.lines)
+    assert abs(loudness(wave) + 23) < 1.0
+
+
+def test_quiet_is_room_tone_and_not_digital_zero(trained: Trained) -> None:
+    wave, timing = speak(trained.model, _plan("My dear children.", "I love you."), {}, seed=1)
+    start, end = timing.lines[0].end, timing.lines[1].start
+    gap = wave[int((start + 0.15) * RATE) : int((end - 0.15) * RATE)]
+    assert 1e-5 < float(gap.std()) < 3e-3
+    tone = room_noise(trained.model, RATE, np.random.default_rng(0))
+    assert 20 * np.log10(tone.std()) == pytest.approx(trained.model.tone_level, abs=0.5)
+
+
+def test_the_same_seed_gives_the_same_sound(trained: Trained) -> None:
+    one, _ = speak(trained.model, _plan("Look after each other, always."), {}, seed=4)
+    other, _ = speak(trained.model, _plan("Look after each other, always."), {}, seed=4)
+    assert np.array_equal(one, other)
+
+
+def test_pace_pitch_and_energy_are_heard(trained: Trained) -> None:
+    text = "Every Sunday the family gathered here."
+    plain, timing = speak(trained.model, _plan(text), {})
+    _, slow = speak(trained.model, _plan(text, pace=0.75), {})
+    length = timing.lines[0].end - timing.lines[0].start
+    assert (slow.lines[0].end - slow.lines[0].start) / length == pytest.approx(1 / 0.75, rel=0.12)
+    high, _ = speak(trained.model, _plan(text, pitch_shift=4.0), {})
+    pitches = []
+    for wave in (plain, high):
+        frames = analyse(wave, PitchRange(60, 400), exact=False)
+        pitches.append(float(np.median(frames[frames[:, LF0 + 1] > 0.5, LF0])))
+    assert (pitches[1] - pitches[0]) * 12 / np.log(2) == pytest.approx(4.0, abs=1.2)
+
+
+def test_the_lexicon_of_the_family_decides(trained: Trained) -> None:
+    _, plain = speak(trained.model, _plan("Nguyen sang."), {})
+    _, said = speak(trained.model, _plan("Nguyen sang."), {"Nguyen": "W IH N"})
+    assert [p.phone for p in said.phones if p.phone != "SIL"][:3] == ["W", "IH", "N"]
+    assert [p.phone for p in plain.phones if p.phone != "SIL"][:3] != ["W", "IH", "N"]
+
+
+def test_a_line_without_words_is_refused_by_number(trained: Trained) -> None:
+    with pytest.raises(InputRefused) as refusal:
+        speak(trained.model, _plan("Hello.", "…"), {})
+    assert [problem.field for problem in refusal.value.problems] == ["script[1]"]
+    with pytest.raises(InputRefused):
+        speak(trained.model, DirectionPlan(language=Language.EN_US, lines=()), {})
+
+
+def test_own_words_are_the_recording(trained: Trained, corpus: Corpus) -> None:
+    wave, timing = speak(trained.model, _plan("You were such a good boy!", "You were such a good girl!"), {})
+    assert [line.source for line in timing.lines] == ["recorded", "synthesized"]
+    original = next(u for u in corpus.utterances if u.text.startswith("You were"))
+    middle = original.wave[original.wave.size // 2 - 2000 : original.wave.size // 2 + 2000]
+    heard = np.correlate(wave[: int(timing.lines[0].end * RATE)], middle, "valid")
+    energy = np.convolve(wave[: int(timing.lines[0].end * RATE)] ** 2, np.ones(middle.size), "valid")
+    assert (heard / np.sqrt(energy * (middle**2).sum() + 1e-9)).max() > 0.97
+
+
+def test_a_model_survives_the_disk_and_foreign_files_are_refused(trained: Trained, tmp_path: Path) -> None:
+    trained.model.save(tmp_path / "model.safetensors")
+    again = VoiceModel.load(tmp_path / "model.safetensors")
+    one, _ = speak(trained.model, _plan("Good morning."), {}, seed=1)
+    other, _ = speak(again, _plan("Good morning."), {}, seed=1)
+    assert np.allclose(one, other, atol=1e-6)
+    (tmp_path / "bad.safetensors").write_bytes(b"\x80\x04pickle")
+    with pytest.raises(ModelRefused):
+        VoiceModel.load(tmp_path / "bad.safetensors")
+    whole = (tmp_path / "model.safetensors").read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelRefused):
+        VoiceModel.load(tmp_path / "cut.safetensors")
+
+
+def test_unknown_recipes_are_refused() -> None:
+    with pytest.raises(InputRefused, match="1 problem"):
+        recipe("huge")
+
+
+def test_mixed_lines_are_spoken(trained: Trained, espeak: Espeak) -> None:
+    plan = DirectionPlan(
+        language=Language.ZH_CN,
+        lines=(
+            DirectedLine(
+                index=0, text="我爱你们, I love you, 再见。", language=Language.ZH_CN, emotion=Emotion.WARM,
+                intensity=0.5, pace=1.0, pause=0.3, gaze="camera",
+            ),
+        ),
+    )  # fmt: skip
+    _, timing = speak(trained.model, plan, {})
+    assert [word.text for word in timing.words] == ["我", "爱", "你们", "I", "love", "you", "再见"]
+    names = [phone.phone for phone in timing.phones]
+    assert "uo" in names
+    assert "AH" in names
