@@ -32,13 +32,14 @@ NAN = float("nan")
 
 # A photo outside these teaches the model nothing good and is left out. Calibrated in tests/bench/bench_material.py.
 USABLE_INTER_OCULAR = 24.0
-USABLE_SHARPNESS = 0.20
+USABLE_SHARPNESS = 0.18
 USABLE_LUMA = (30.0, 228.0)
 USABLE_CONTRAST = 10.0
 USABLE_YAW = 50.0
 USABLE_IN_FRAME = 0.93
+UNLIKE, WIDER = 0.95, 1.7  # distance to the core of the set: at least this, or this multiple of the usual
 SAME_LAYOUT = 0.013  # of the face's width; measured: copies move less, other frames of one sitting more
-LIKE_THE_REST = 0.25  # of the whole set's resemblance; below: perhaps another person. A hint, never a refusal
+LIKE_THE_REST = 1.0  # below: perhaps another person. A hint, never a refusal
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class PhotoMeasure:
     roll: float = NAN
     mouth: float = NAN  # opening over inter-ocular distance
     eyes: float = NAN  # lid gap over eye width
-    likeness: float = NAN  # 1 like the rest of the set .. 0 unlike; set by `measure_set`
+    likeness: float = NAN  # above 1 like the rest of the set, below unlike; set by `measure_set`
     duplicate: float = 0.0  # 1 when an earlier photo is the same picture; set by `measure_set`
     usable: float = 0.0  # 1 when the photo is used
 
@@ -198,18 +199,16 @@ def sharpness(grey: Grey, points: Points) -> float:
 
     The aligned face (40 px between the eyes) is blurred once more and compared with itself: a face that is
     sharp loses a large share of its gradient, one that was blurred already loses little (Crete et al. 2007,
-    the no-reference blur metric). Independent of contrast, so that a faded print is not called blurred.
+    the no-reference blur metric). Independent of contrast, so that a faded print is not called blurred; the
+    worse of the two directions counts, so that a shaken picture is.
     """
     face = align_face(grey, points, 100)[8:92, 12:88]
-    blurred = cv2.GaussianBlur(face, (0, 0), 1.6)
-    detail = 0.0
-    total = 1e-6
-    for axis in (0, 1):
+    detail = []
+    for axis, (across, down) in enumerate(((0.01, 1.6), (1.6, 0.01))):
         own = np.abs(np.diff(face, axis=axis))
-        left = np.abs(np.diff(blurred, axis=axis))
-        detail += float(np.maximum(own - left, 0).sum())
-        total += float(own.sum())
-    return detail / total
+        left = np.abs(np.diff(cv2.GaussianBlur(face, (0, 0), across, sigmaY=down), axis=axis))
+        detail.append(float(np.maximum(own - left, 0).sum()) / (float(own.sum()) + 1e-6))
+    return min(detail)
 
 
 def _light(grey: Grey, points: Points) -> tuple[float, float, float, float, float]:
@@ -288,25 +287,43 @@ def _correlation(one: Grey, other: Grey) -> float:
 
 
 def _likeness(prints: Mapping[str, PhotoPrint]) -> dict[str, float]:
-    """How much each face resembles its nearest neighbours in the set; NaN-free, empty below three faces."""
+    """For each face: how far a face may lie from the set's core, over how far it lies. Empty below three faces.
+
+    The core is the half of the set around its most central face, so that a few strangers do not shift it; an
+    album of many years and lights widens its own limit.
+    """
     names = [name for name, photo in prints.items() if photo.shape is not None and photo.face is not None]
     if len(names) < 3:
         return {}
-    near = np.zeros((len(names), len(names)))
+    textures = [_texture(prints[name].face) for name in names]
+    apart = np.zeros((len(names), len(names)))
     for i, one in enumerate(names):
         for j in range(i):
-            near[i, j] = near[j, i] = resemblance(prints[one], prints[names[j]])
-    neighbours = np.sort(near, axis=1)[:, -min(3, len(names) - 1) :].mean(axis=1)
-    return {name: float(value) for name, value in zip(names, neighbours, strict=True)}
+            apart[i, j] = apart[j, i] = _apart(prints[one], prints[names[j]], float(textures[i] @ textures[j]))
+    centre = int(np.median(apart, axis=1).argmin())
+    core = np.flatnonzero(apart[centre] <= np.median(apart[centre]))
+    typical = np.array([np.median(np.delete(row[core], np.flatnonzero(core == i))) for i, row in enumerate(apart)])
+    limit = max(UNLIKE, WIDER * float(np.median(typical)))
+    return {name: float(min(limit / max(value, 1e-6), 5.0)) for name, value in zip(names, typical, strict=True)}
 
 
 # Brow, bridge and wings of the nose, eye corners, temples, ears: what no expression moves.
 _RIGID = [10, 151, 9, 8, 168, 6, 197, 195, 5, 4, 1, 33, 133, 263, 362, 127, 356, 234, 454, 93, 323, 48, 278, 2]
+_HOG = cv2.HOGDescriptor((ALIGNED, ALIGNED), (16, 16), (8, 8), (8, 8), 9)
 
 
-def resemblance(one: PhotoPrint, other: PhotoPrint) -> float:
-    """0..1: the correlation of the aligned faces and the agreement of the solid shapes. A hint, no recognition."""
-    if one.face is None or other.face is None or one.shape is None or other.shape is None:
+def _texture(face: Grey | None) -> Grey:
+    """Directions of the edges of the aligned face (Dalal and Triggs 2005), of unit length."""
+    if face is None:
+        return np.zeros(1, np.float32)
+    scaled = (face - face.min()) / (float(np.ptp(face)) + 1e-6) * 255
+    edges = np.asarray(_HOG.compute(scaled.astype(np.uint8))).ravel()
+    return np.asarray(edges / (float(np.linalg.norm(edges)) + 1e-6), np.float32)
+
+
+def _apart(one: PhotoPrint, other: PhotoPrint, same_texture: float) -> float:
+    """Distance of two faces by texture and bone; about 0.5 within a person, 1.4 between people. No biometric."""
+    if one.shape is None or other.shape is None:
         return 0.0
-    shape = float(np.linalg.norm(one.shape[_RIGID] - other.shape[_RIGID], axis=1).mean())
-    return 0.5 * max(_correlation(one.face, other.face), 0.0) + 0.5 * float(np.exp(-shape / 0.08))
+    bones = float(np.linalg.norm((one.shape[_RIGID] - other.shape[_RIGID])[:, :2], axis=1).mean())
+    return 0.5 * (1 - same_texture) / 0.08 + 0.5 * bones / 0.04

@@ -47,7 +47,8 @@ def spectrogram(path: Path, sound: NDArray[np.float32], rate: int, top_hz: float
     draw = ImageDraw.Draw(framed)
     font = ImageFont.load_default(14)
     for kilohertz in range(0, int(top_hz // 1000) + 1, 2):
-        draw.text((6, max(int(height * (1 - 1000 * kilohertz / top_hz)) - 8, 2)), f"{kilohertz} kHz", (220, 220, 220), font)
+        at = max(int(height * (1 - 1000 * kilohertz / top_hz)) - 8, 2)
+        draw.text((6, at), f"{kilohertz} kHz", (220, 220, 220), font)
     seconds = len(sound) / rate
     for tick in np.arange(0, seconds, max(round(seconds / 12), 1)):
         draw.text((60 + int(width * tick / seconds), height + 6), f"{tick:.0f} s", (220, 220, 220), font)

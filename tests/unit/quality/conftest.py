@@ -1,4 +1,4 @@
-"""Made-up material: photos whose "face" is drawn around two magenta eyes, speech made of formants, a finder of magenta."""
+"""Made-up material: photos whose "face" is drawn around two magenta eyes, speech of formants, a finder of magenta."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -80,8 +80,9 @@ def draw_photo(
         x, y = width * (index + 1) / (faces + 1), height * 0.42
         texture = cv2.resize(rng.uniform(70, 200, (64, 64)).astype(np.float32), None, fx=span / 25, fy=span / 25)
         top, left = int(y - texture.shape[0] * 0.4), int(x - texture.shape[1] / 2)
-        t, l, b, r = max(top, 0), max(left, 0), min(top + texture.shape[0], height), min(left + texture.shape[1], width)
-        picture[t:b, l:r] = texture[t - top : b - top, l - left : r - left, None]
+        up, start = max(top, 0), max(left, 0)
+        down, end = min(top + texture.shape[0], height), min(left + texture.shape[1], width)
+        picture[up:down, start:end] = texture[up - top : down - top, start - left : end - left, None]
         dx, dy = span / 2 * np.cos(np.radians(roll)), span / 2 * np.sin(np.radians(roll))
         for sign in (-1, 1):
             cv2.circle(picture, (round(x + sign * dx), round(y + sign * dy)), max(int(span / 14), 2), MAGENTA, -1)

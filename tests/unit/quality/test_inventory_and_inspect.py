@@ -126,7 +126,7 @@ def test_no_material_at_all_is_a_problem(tmp_path: Path) -> None:
 def test_the_caller_of_the_inspection_loads_no_decoder() -> None:
     heavy = ("cv2", "PIL", "av", "numpy", "soundfile", "torch", "pandas", "great_expectations", "onnxruntime")
     program = (
-        "import sys, memorial_tasks.quality.inspect, memorial_tasks.quality.inventory, memorial_tasks.quality.transcripts;"
+        "import sys; from memorial_tasks.quality import inspect, inventory, transcripts;"
         f"print([name for name in {heavy!r} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True,
