@@ -1,7 +1,7 @@
 # Two commands to remember: `make demo` and `make test`. `make help` lists the rest.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit lint studio bench docs clean
+.PHONY: help setup assets demo test test-unit lint studio bench docs clean
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -28,12 +28,15 @@ setup: $(STAMP) ## install everything and prepare the studio (twice does nothing
 demo: $(STAMP) ## a fictional family's order through Airflow to a delivered, signed, verified film
 	$(BIN)/python -m memorial_tasks.demo.run
 
-test: $(STAMP) ## every test that needs no accelerator and no cluster
+assets: $(STAMP)
+	@$(BIN)/python -m memorial_tasks.assets "$${MEMORIAL_ASSETS:-.memorial/assets}"
+
+test: $(STAMP) assets ## every test that needs no accelerator and no cluster
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test-unit: $(STAMP) ## the tests that take seconds
+test-unit: $(STAMP) assets ## the tests that take seconds
 	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
 
 lint: $(STAMP) ## style and types
