@@ -7,7 +7,7 @@ from psycopg2.extensions import connection as Connection
 from memorial_tasks.audit import note as notes
 from memorial_tasks.audit.note import Checkpoint, PublicKey, SigningKeys
 from memorial_tasks.audit.sequencer import sequence, sequence_batch, take_lock
-from memorial_tasks.audit.stored import StoredTree, store_nodes
+from memorial_tasks.audit.stored import StoredTree, store_subtrees
 from memorial_tasks.database.connection import SEQUENCER, execute, one, rows, transaction
 from memorial_tasks.errors import IntegrityError
 
@@ -24,11 +24,10 @@ def make_checkpoint(url: str, keys: SigningKeys, *, outside: Checkpoint | None =
         take_lock(connection)
         size = sequence_batch(connection).size
         last = latest(connection, keys.public)
-        if last is not None:
-            _refuse_changed(connection, last, size)
-        store_nodes(connection, size)
-        if outside is not None:
-            _refuse_changed(connection, outside, size)
+        store_subtrees(connection, size)
+        for known in (last, outside):
+            if known is not None:
+                _refuse_changed(connection, known, size)
         if last is not None and last.size == size:
             return last
         if size == 0:

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 EMPTY_ROOT = hashlib.sha256(b"").digest()
-BLOCK = 256  # leaves below one stored node; see `audit.node`
+BLOCK = 256  # leaves that are hashed together
 
 _sha256 = hashlib.sha256
 RangeHash = Callable[[int, int], bytes]  # (first, past the last) -> hash of that range of leaves

@@ -41,7 +41,7 @@ def prove_entry(connection: Connection, index: int, keys: tuple[PublicKey, ...])
     if row["body"] is None:
         raise IntegrityError("the entry is gone", where=f"entry {index}", remedy="run `memorial audit verify`")
     leaf = merkle.leaf_hash(row["body"])
-    path = merkle.inclusion_proof(index, head.size, StoredTree(connection).hash_of)
+    path = StoredTree(connection).inclusion_proof(index, head.size)
     if not merkle.verify_inclusion(leaf, index, head.size, path, head.root):
         raise IntegrityError(
             "the entry does not fit the signed log", where=f"entry {index}", remedy="run `memorial audit verify`"
@@ -80,7 +80,7 @@ def prove_consistency(connection: Connection, old: Checkpoint, keys: tuple[Publi
     head = _head(connection, keys)
     path: list[bytes] = []
     if 0 < old.size <= head.size:
-        path = merkle.consistency_proof(old.size, head.size, StoredTree(connection).hash_of)
+        path = StoredTree(connection).consistency_proof(old.size, head.size)
     if not merkle.verify_consistency(old.size, head.size, old.root, head.root, path):
         raise IntegrityError(
             f"the log of the old checkpoint ({old.size} entries) is not the beginning of today's ({head.size})",

@@ -317,7 +317,7 @@ def verify_database(
     copy_rows(connection, reader)
     check = reader.check
     _check_unsequenced(connection, check)
-    _check_nodes(connection, check, reader.blocks)
+    _check_subtrees(connection, check, reader.blocks)
     waiting = one(connection, _PENDING)
     return check.result(pending=int(waiting["n"]) if waiting else 0)
 
@@ -386,7 +386,7 @@ class _Checker(RowReader):
     def __init__(self, check: LogCheck) -> None:
         super().__init__()
         self.check = check
-        self.blocks: list[bytes] = []  # hashes of complete blocks, to compare with the stored nodes
+        self.blocks: list[bytes] = []  # hashes of complete blocks, to compare with the stored subtrees
         self._minutes: dict[bytes, int] = {}
         self._tolerance = int(TOLERANCE.total_seconds() * 1e6)
 
@@ -445,15 +445,15 @@ def _check_unsequenced(connection: Connection, check: LogCheck) -> None:
         check.faults.append(Fault("inserted", f"event {row['id']} was slipped in behind the sequencer"))
 
 
-def _check_nodes(connection: Connection, check: LogCheck, expected: list[bytes]) -> None:
+def _check_subtrees(connection: Connection, check: LogCheck, expected: list[bytes]) -> None:
     """The stored subtree hashes are only a cache, but a wrong one would spoil proofs. Says nothing where the log
     itself is at fault: the hashes then differ as a consequence."""
     if check.faults:
         return
-    for row in rows(connection, "SELECT idx, hash FROM audit.node WHERE level = 1 ORDER BY idx"):
+    for row in rows(connection, "SELECT idx, hash FROM audit.subtree WHERE level = 2 ORDER BY idx"):
         if row["idx"] < len(expected) and expected[row["idx"]] != row["hash"]:
             first = row["idx"] * BLOCK
-            check.faults.append(Fault("node", "the stored hash over these entries is wrong", first, first + BLOCK))
+            check.faults.append(Fault("subtree", "the stored hash over these entries is wrong", first, first + BLOCK))
             return
 
 

@@ -17,7 +17,7 @@ from memorial_tasks.audit.log import append_many
 from memorial_tasks.audit.service import AuditRoom, open_room
 from memorial_tasks.database.connection import AUDITOR, Connection, execute, transaction
 
-TABLES = ("event", "leaf", "batch", "node", "checkpoint", "anchor")
+TABLES = ("event", "leaf", "batch", "subtree", "checkpoint", "anchor")
 SIZES = (250, 520, 700)
 
 

@@ -14,7 +14,7 @@ from memorial_tasks.audit import note as notes
 from memorial_tasks.audit.bundle import verify_bundle
 from memorial_tasks.audit.checkpoint import make_checkpoint
 from memorial_tasks.audit.service import AuditRoom, open_room
-from memorial_tasks.audit.stored import StoredTree
+from memorial_tasks.audit.stored import StoredTree, store_subtrees
 from memorial_tasks.database.connection import AUDITOR, Connection, execute, one, rows, transaction
 from memorial_tasks.database.server import url_of
 from memorial_tasks.errors import IntegrityError
@@ -43,10 +43,8 @@ def edit(connection: Connection, seq: int, body: bytes) -> None:
 def rebuild_leaves(connection: Connection) -> None:
     """The careful attacker: every stored hash is made to fit again."""
     execute(connection, "UPDATE audit.leaf l SET leaf = e.leaf FROM audit.event e WHERE e.id = l.event_id")
-    tree = StoredTree(connection)
-    for row in rows(connection, "SELECT idx FROM audit.node WHERE level = 1"):
-        node = tree.hash_of(row["idx"] * 256, row["idx"] * 256 + 256)
-        execute(connection, "UPDATE audit.node SET hash = %s WHERE level = 1 AND idx = %s", (node, row["idx"]))
+    execute(connection, "DELETE FROM audit.subtree")
+    store_subtrees(connection, 699)
 
 
 def resign_everything(connection: Connection, room: AuditRoom) -> None:
@@ -181,7 +179,9 @@ def test_the_tail_is_cut_off(room: AuditRoom, outsider: Outsider) -> None:
 
 def test_everything_is_truncated(room: AuditRoom, outsider: Outsider) -> None:
     with superuser(room.url) as connection:
-        execute(connection, "TRUNCATE audit.event, audit.leaf, audit.batch, audit.node, audit.checkpoint, audit.anchor")
+        execute(
+            connection, "TRUNCATE audit.event, audit.leaf, audit.batch, audit.subtree, audit.checkpoint, audit.anchor"
+        )
     found = room.verify()
     assert (found.size, found.faults[0].code, found.faults[0].entry) == (0, "cut", 0)
     honest, said = outsider.look()
@@ -326,9 +326,9 @@ def test_an_entry_is_slipped_in_behind_the_sequencer(room: AuditRoom) -> None:
 
 def test_the_proof_cache_is_spoiled(room: AuditRoom) -> None:
     with superuser(room.url) as connection:
-        execute(connection, "UPDATE audit.node SET hash = %s WHERE idx = 1", (bytes(32),))
+        execute(connection, "UPDATE audit.subtree SET hash = %s WHERE level = 2 AND idx = 1", (bytes(32),))
     found = room.verify()
-    assert [(fault.code, fault.entry, fault.upto) for fault in found.faults] == [("node", 256, 512)]
+    assert [(fault.code, fault.entry, fault.upto) for fault in found.faults] == [("subtree", 256, 512)]
     write(room.url, range(700, 710))
     with pytest.raises(IntegrityError, match="no longer those that were checkpointed"):
         room.checkpoint()
