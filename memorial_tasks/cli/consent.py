@@ -324,6 +324,35 @@ def withdraw(
 
 @app.command()
 @answers
+def renew(
+    order: OrderArgument,
+    months: Annotated[int, typer.Option(min=1, max=120, help="How long the new version is valid.")] = 12,
+    as_json: Json = False,
+) -> None:
+    """Enter that the same grantors signed anew: more time, or after a withdrawal that was meant otherwise."""
+    from datetime import timedelta
+
+    from memorial_tasks.consent import acts
+    from memorial_tasks.consent.sealing import KeyringSealer
+    from memorial_tasks.production.studio import Studio, now
+
+    studio, at = Studio.open(), now()
+    with studio.transaction() as connection:
+        studio.order(connection, order)
+        acts.renew(
+            connection,
+            order,
+            studio.keys,
+            KeyringSealer(studio.keyring),
+            operator=studio.settings.operator,
+            now=at,
+            valid_until=at + timedelta(days=round(months * 30.4375)),
+        )
+    _answer(studio, order, as_json)
+
+
+@app.command()
+@answers
 def export(
     order: OrderArgument,
     form: Annotated[str, typer.Option("--format", help="receipt (for the family) or dpv (no names).")] = "receipt",

@@ -4,13 +4,16 @@ Each act takes effect at once in the registry (permits dead, order frozen or wit
 in Airflow and erasing what is due is the watch's part (`consent.watch`), which finds the same facts.
 """
 
+import json
+import secrets
 from datetime import datetime, timedelta
 
 from psycopg2.extensions import connection as Connection
 
 from memorial_tasks.consent.events import ConsentEvent, EventType, Outcome, State, same_person, standing
 from memorial_tasks.consent.keys import ConsentKeys
-from memorial_tasks.consent.registry import ActorKind, append_event, current
+from memorial_tasks.consent.record import RETENTION
+from memorial_tasks.consent.registry import ActorKind, Consent, append_event, current, open_consent
 from memorial_tasks.consent.sealing import Sealer
 from memorial_tasks.database.registry import get_order, revoke_deliveries, revoke_permits, set_state
 from memorial_tasks.domain.words import OrderState, Relation
@@ -280,3 +283,51 @@ def order_must_exist(connection: Connection, order_id: str) -> None:
     """Raises `MemorialError` when there is no such order."""
     if get_order(connection, order_id) is None:
         raise MemorialError("no such order", where="order", remedy="see `memorial order list`")
+
+
+def renew(
+    connection: Connection,
+    order_id: str,
+    keys: ConsentKeys,
+    sealer: Sealer,
+    *,
+    operator: str,
+    now: datetime,
+    script_sha256: str | None = None,
+    material_sha256: tuple[str, ...] | None = None,
+    valid_until: datetime | None = None,
+) -> Consent:
+    """A new version of the consent, signed anew by the same grantors: for another script, more material, more time, or
+    after a withdrawal that was meant otherwise. Papers have to be approved again where two persons are needed.
+
+    Raises:
+        ConsentRefused: the subject was erased.
+    """
+    consent = current(connection, order_id, keys.trusted, sealer)
+    if consent.record is None:
+        raise ConsentRefused("the subject of this order was erased", where=order_id, remedy="begin with a new order")
+    record = consent.record
+    until = valid_until or now + (record.valid_until - record.valid_from)
+    newer = record.model_copy(
+        update={
+            "version": record.version + 1,
+            "supersedes": json.loads(consent.skeleton)["commitment"],
+            "created_at": now,
+            "salt": secrets.token_hex(32),
+            "script_sha256": script_sha256 or record.script_sha256,
+            "material_sha256": record.material_sha256 if material_sha256 is None else tuple(sorted(material_sha256)),
+            "valid_from": now,
+            "valid_until": until,
+            "retention_until": until + RETENTION,
+        }
+    )
+    renewed = open_consent(connection, newer, keys, sealer, operator=operator, now=now)
+    set_state(
+        connection,
+        order_id,
+        OrderState.SUBMITTED,
+        allowed_from=[OrderState.WITHDRAWN, OrderState.REFUSED],
+        reason_code="consent.renewed",
+        reason="Consent was given anew; run the order again.",
+    )
+    return renewed

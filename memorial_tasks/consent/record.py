@@ -32,6 +32,7 @@ from memorial_tasks.errors import IntegrityError
 
 SCHEMA_VERSION = "memorial-consent-1"
 ADULT_YEARS = 18
+RETENTION = timedelta(days=3 * 365)  # of the record's skeleton after the consent ended
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 EvidenceKind = Literal[
@@ -488,5 +489,5 @@ def record_from_order(
         material_sha256=tuple(sorted(set(material_digests))),
         valid_from=now,
         valid_until=until,
-        retention_until=until + timedelta(days=3 * 365),
+        retention_until=until + RETENTION,
     )

@@ -238,8 +238,9 @@ def open_consent(
         window = {"valid_from": record.valid_from, "valid_until": record.valid_until}
         happened(EventType.GIVEN, "grantor", party.party_id, **window)
     told = {"agreed": EventType.AGREED, "notified": EventType.NOTIFIED, "objected": EventType.OBJECTED}
+    heard = {(event.actor, event.type) for event in events}  # of an earlier version: said once is said
     for party in record.co_kin:
-        if party.position in told:
+        if party.position in told and (party.party_id, told[party.position]) not in heard:
             happened(told[party.position], "co_kin", party.party_id)
     return Consent(
         record.order_id,

@@ -4,7 +4,7 @@
 
 `consent.decide_ms` is the slowest of six situations (median of many calls, every jurisdiction's rules asked), with
 `consent.decide_rules` rules. `consent.watch_10k_s` reads, verifies every signature of, and decides about 10,000 orders
-of which one in fifty has something due; `consent.watch_10k_unsigned_s` is the same without the signatures, for the ratio.
+of which one in fifty has something due; `consent.watch_10k_unsigned_s` is the same without checking signatures.
 """
 
 import argparse

@@ -9,14 +9,7 @@ from memorial_tasks.consent.rules.conditions import RELEASED, WIDE, agreed, life
 
 def _no_dissent(case: Case) -> bool:
     """A studio cannot dismiss a dissent: only the relative can take it back, or a court decide."""
-    settled = {e.objection for e in case.events if e.type == "resolved" and e.outcome in {"retracted", "court"}}
-    dismissed_on_paper = any(
-        party.position == "objected"
-        and party.party_id not in settled
-        and any(e.objection == party.party_id for e in case.events if e.type == "resolved")
-        for party in case.record.co_kin
-    )
-    return not case.standing.contested and not dismissed_on_paper
+    return not case.standing.contested
 
 
 def _close_person(case: Case) -> bool:

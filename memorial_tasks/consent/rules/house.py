@@ -70,10 +70,10 @@ def _finite(case: Case) -> bool:
 
 
 def _no_objection(case: Case) -> bool:
-    """Decided objections are named by events; a relative who is recorded as objecting counts until decided as well."""
-    decided = {event.objection for event in case.events if event.type == "resolved"}
-    on_paper = any(p.position == "objected" and p.party_id not in decided for p in case.record.co_kin)
-    return not case.standing.open_objections and not on_paper
+    """An objection is an event; a relative whom the record calls objecting counts even if the event is missing."""
+    heard = {event.actor for event in case.events if event.type == "objected"}
+    unheard = any(party.position == "objected" and party.party_id not in heard for party in case.record.co_kin)
+    return not case.standing.open_objections and not unheard
 
 
 def _nothing_upheld(case: Case) -> bool:

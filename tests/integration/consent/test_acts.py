@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 
 from memorial_tasks.consent import acts, registry
+from memorial_tasks.consent.erasing import erase_everything
 from memorial_tasks.consent.events import EventType
+from memorial_tasks.consent.rules import Facts
 from memorial_tasks.consent.watch import Action, ActionKind, apply, due_actions, mark_done
+from memorial_tasks.consent.watching import watch_once
 from memorial_tasks.database.connection import execute, one
 from memorial_tasks.database.registry import record_delivery, set_film, set_run, set_state
 from memorial_tasks.domain.words import OrderState, Relation
-from memorial_tasks.errors import ConsentRefused, InputRefused, PermitRefused
+from memorial_tasks.errors import ConsentRefused, InputRefused, PermitRefused, Unavailable
 
 pytestmark = pytest.mark.integration
 
@@ -324,3 +327,95 @@ def test_actions_are_remembered_append_only(house: Any) -> None:
     run_watch(house)
     with house.tx() as connection:
         assert execute(connection, "SELECT * FROM consent_action") == 1
+
+
+# --- renewal ----------------------------------------------------------------------------------------------
+
+
+def renew(house: Any, **arguments: Any) -> Any:
+    with house.tx() as connection:
+        return acts.renew(
+            connection, "order-1", house.studio.keys, house.sealer, operator="ann", now=house.at, **arguments
+        )
+
+
+def test_a_new_script_needs_and_gets_a_new_version(house: Any) -> None:
+    house.enter()
+    token, _ = house.permit()
+    changed = Facts(script_sha256="e" * 64)
+    assert not house.decide(facts=changed).granted
+    consent = renew(house, script_sha256="e" * 64)
+    assert consent.version == 2
+    assert house.decide(facts=changed).granted
+    with pytest.raises(PermitRefused, match="changed since"):
+        house.release(token)
+
+
+def test_a_renewal_after_a_withdrawal_stops_the_erasure(house: Any) -> None:
+    house.enter()
+    withdraw(house)
+    renew(house)
+    assert house.decide().granted
+    assert house.order().state is OrderState.SUBMITTED
+    house.later(days=30)
+    assert run_watch(house) == []
+
+
+def test_a_renewal_silences_no_relative(house: Any) -> None:
+    house.enter(co_kin=[{"name": "陈国强", "relation": "son", "position": "objected"}])
+    assert house.decide().decision == "frozen"
+    renew(house)
+    assert house.decide().decision == "frozen"
+    assert house.events().count("objected") == 1
+    resolve(house, "dismissed")
+    assert house.decide().granted
+
+
+def test_an_erased_consent_cannot_be_renewed(house: Any) -> None:
+    house.enter()
+    erase_everything(house.studio, "order-1", reason="requested")
+    with pytest.raises(ConsentRefused, match="erased"):
+        renew(house)
+
+
+# --- the whole watch --------------------------------------------------------------------------------------
+
+
+def test_one_interval_stops_runs_and_erases(house: Any) -> None:
+    stopped: list[tuple[str, str]] = []
+    for order in ("order-1", "order-2", "order-3"):
+        house.enter(order)
+        with house.tx() as connection:
+            set_run(connection, order, f"run-{order}")
+    object_to(house)
+    withdraw(house, order="order-2")
+
+    def watch() -> Any:
+        return watch_once(house.studio, lambda order, run: stopped.append((order, run)), now=lambda: house.at)
+
+    assert watch().counts() == {"freeze": 1, "halt": 1, "failed": 0}
+    assert stopped == [("order-1", "run-order-1"), ("order-2", "run-order-2")]
+    assert watch().counts() == {"failed": 0}
+    house.at += acts.ERASURE_GRACE + timedelta(seconds=1)
+    assert watch().counts() == {"erase": 1, "failed": 0}
+    assert house.order("order-2").state is OrderState.ERASED
+    assert house.studio.keyring.unwrap("sub-order-1"), "the frozen order keeps its key"
+    assert watch().counts() == {"failed": 0}
+    assert "consent.watch_erase" in [entry.type for entry in house.audit()]
+
+
+def test_a_run_that_cannot_be_stopped_is_tried_again_and_holds_up_nobody(house: Any) -> None:
+    for order in ("order-1", "order-2"):
+        house.enter(order)
+        object_to(house, order=order)
+        with house.tx() as connection:
+            set_run(connection, order, f"run-{order}")
+
+    def unreachable(order: str, run: str) -> None:
+        if order == "order-1":
+            raise Unavailable("Airflow does not answer")
+
+    watched = watch_once(house.studio, unreachable, now=lambda: house.at)
+    assert ([a.order_id for a in watched.done], [a.order_id for a in watched.failed]) == (["order-2"], ["order-1"])
+    assert house.order().state is OrderState.FROZEN, "no key is given out although Airflow is away"
+    assert due(house) == [("order-1", "freeze", "consent.objection")]
