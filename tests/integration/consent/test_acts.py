@@ -1,5 +1,6 @@
 """What people do to a consent takes effect at once, and what the watch finds follows from the same facts."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -10,11 +11,11 @@ from memorial_tasks.consent.erasing import erase_everything
 from memorial_tasks.consent.events import EventType
 from memorial_tasks.consent.rules import Facts
 from memorial_tasks.consent.watch import Action, ActionKind, apply, due_actions, mark_done
-from memorial_tasks.consent.watching import watch_once
 from memorial_tasks.database.connection import execute, one
 from memorial_tasks.database.registry import record_delivery, set_film, set_run, set_state
 from memorial_tasks.domain.words import OrderState, Relation
 from memorial_tasks.errors import ConsentRefused, InputRefused, PermitRefused, Unavailable
+from memorial_tasks.production import night
 
 pytestmark = pytest.mark.integration
 
@@ -381,41 +382,43 @@ def test_an_erased_consent_cannot_be_renewed(house: Any) -> None:
 # --- the whole watch --------------------------------------------------------------------------------------
 
 
-def test_one_interval_stops_runs_and_erases(house: Any) -> None:
-    stopped: list[tuple[str, str]] = []
+@pytest.fixture
+def at_night(house: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """One interval of the watch at the house's time."""
+    monkeypatch.setattr(night, "now", lambda: house.at)
+    return lambda stop_run: night.watch_consents(house.studio, stop_run)
+
+
+def test_one_interval_stops_runs_and_erases(house: Any, at_night: Any) -> None:
+    stopped: list[str] = []
     for order in ("order-1", "order-2", "order-3"):
         house.enter(order)
         with house.tx() as connection:
             set_run(connection, order, f"run-{order}")
     object_to(house)
     withdraw(house, order="order-2")
-
-    def watch() -> Any:
-        return watch_once(house.studio, lambda order, run: stopped.append((order, run)), now=lambda: house.at)
-
-    assert watch().counts() == {"freeze": 1, "halt": 1, "failed": 0}
-    assert stopped == [("order-1", "run-order-1"), ("order-2", "run-order-2")]
-    assert watch().counts() == {"failed": 0}
+    assert at_night(stopped.append).done == {"freeze": ["order-1"], "halt": ["order-2"]}
+    assert stopped == ["run-order-1", "run-order-2"]
+    assert at_night(stopped.append).done == {}
     house.at += acts.ERASURE_GRACE + timedelta(seconds=1)
-    assert watch().counts() == {"erase": 1, "failed": 0}
+    assert at_night(stopped.append).done == {"erase": ["order-2"]}
     assert house.order("order-2").state is OrderState.ERASED
     assert house.studio.keyring.unwrap("sub-order-1"), "the frozen order keeps its key"
-    assert watch().counts() == {"failed": 0}
-    assert "consent.watch_erase" in [entry.type for entry in house.audit()]
+    assert at_night(stopped.append).done == {}
 
 
-def test_a_run_that_cannot_be_stopped_is_tried_again_and_holds_up_nobody(house: Any) -> None:
+def test_a_run_that_cannot_be_stopped_is_tried_again_and_holds_up_nobody(house: Any, at_night: Any) -> None:
     for order in ("order-1", "order-2"):
         house.enter(order)
         object_to(house, order=order)
         with house.tx() as connection:
             set_run(connection, order, f"run-{order}")
 
-    def unreachable(order: str, run: str) -> None:
-        if order == "order-1":
+    def unreachable(run: str) -> None:
+        if run == "run-order-1":
             raise Unavailable("Airflow does not answer")
 
-    watched = watch_once(house.studio, unreachable, now=lambda: house.at)
-    assert ([a.order_id for a in watched.done], [a.order_id for a in watched.failed]) == (["order-2"], ["order-1"])
+    watched = at_night(unreachable)
+    assert (watched.done, list(watched.failed)) == ({"freeze": ["order-2"]}, ["order-1"])
     assert house.order().state is OrderState.FROZEN, "no key is given out although Airflow is away"
     assert due(house) == [("order-1", "freeze", "consent.objection")]
