@@ -6,6 +6,7 @@ carries no stress, so stress comes from espeak's reading where the syllables agr
 """
 
 import re
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -184,34 +185,48 @@ def _pause_after(tail: str) -> int:
     return PAUSE_SHORT if re.search(r"[,;:、，；：)]", tail) else PAUSE_NONE
 
 
-def english_words(text: str, pronouncer: Pronouncer) -> list[Word]:
-    """The words of `text`, each with phones, stress and the pause its punctuation asks for."""
-    chunks = _normal(text).split()
+def _cores(text: str) -> list[tuple[str, str]]:
+    """Whitespace-separated pieces as (without outer punctuation, punctuation after)."""
     cores: list[tuple[str, str]] = []
-    for chunk in chunks:
-        match = re.match(r"^(.*?)([^\w%°$€£¥]*)$", chunk.lstrip(_EDGE + ",;:!?"))
+    for chunk in _normal(text).split():
+        match = re.match(r"^(.*?)([^\w%°$€£¥+#&=@]*)$", chunk.lstrip(_EDGE + ",;:!?"))
         core, tail = (match[1], match[2]) if match else (chunk, "")
         cores.append((core.rstrip(_EDGE), tail))
+    return cores
+
+
+def _expanded(cores: list[tuple[str, str]], index: int) -> str:
+    core, tail = cores[index]
+    before = cores[index - 1][0] if index else ""
+    after = cores[index + 1][0] + cores[index + 1][1] if index + 1 < len(cores) else ""
+    return expand(core, before, after, tail.startswith("."))
+
+
+def spoken_text(text: str) -> str:
+    """`text` with numbers, dates, money, units and abbreviations written out, in lower case without punctuation."""
+    cores = _cores(text)
+    return " ".join(_expanded(cores, index).lower() for index, (core, _) in enumerate(cores) if core)
+
+
+def english_words(text: str, pronouncer: Pronouncer) -> list[Word]:
+    """The words of `text`, each with phones, stress and the pause its punctuation asks for."""
+    cores = _cores(text)
     words: list[Word] = []
     for index, (core, tail) in enumerate(cores):
         if not core:
             continue
-        before = cores[index - 1][0] if index else ""
-        after = cores[index + 1][0] + cores[index + 1][1] if index + 1 < len(cores) else ""
         phones = pronouncer.override(core)
-        dotted = tail.startswith(".")
+        own_dot = False
         if phones is None:
-            spoken = expand(core, before, after, dotted)
+            spoken = _expanded(cores, index)
             phones = tuple(phone for piece in _pieces(spoken) for phone in pronouncer.word(piece))
-            known_dot = dotted and spoken != core and after[:1] != "" and not after[:1].isspace()
-        else:
-            spoken, known_dot = core, False
-        pause = _pause_after(tail[1:] if known_dot else tail)
+            # the full stop belongs to the abbreviation unless the line ends here
+            own_dot = tail.startswith(".") and spoken.lower() != core.lower() and index + 1 < len(cores)
+        pause = _pause_after(tail[1:] if own_dot else tail)
         if phones:
             words.append(Word(core, phones, Language.EN_US, pause))
         elif words and pause > words[-1].pause:
-            last = words[-1]
-            words[-1] = Word(last.text, last.phones, last.language, pause)
+            words[-1] = replace(words[-1], pause=pause)
     return _before_vowels(words)
 
 

@@ -83,7 +83,8 @@ _PHRASES = {
     "长大": "zhang3 da4", "长辈": "zhang3 bei4", "重新": "chong2 xin1", "重复": "chong2 fu4", "重庆": "chong2 qing4",
     "还给": "huan2 gei3", "归还": "gui1 huan2", "睡觉": "shui4 jiao4", "好好": "hao3 hao3", "慢慢": "man4 man4",
     "爱好": "ai4 hao4", "因为": "yin1 wei4", "为了": "wei4 le5", "认为": "ren4 wei2", "成为": "cheng2 wei2",
-    "得到": "de2 dao4", "了解": "liao3 jie3", "着急": "zhao2 ji2", "暖和": "nuan3 huo5", "便宜": "pian2 yi5",
+    "得到": "de2 dao4", "了解": "liao3 jie3", "着急": "zhao2 ji2", "暖和": "nuan3 huo5", "便宜": "pian2 yi5", "还钱": "huan2 qian2", "还债": "huan2 zhai4", "还书": "huan2 shu1",
+    "还清": "huan2 qing1", "一行字": "yi1 hang2 zi4", "多少": "duo1 shao5",
     "西安": "xi1 an1", "血": "xue4", "似的": "shi4 de5", "一会儿": "yi2 hui4 er5", "看着": "kan4 zhe5",
     "亲家": "qing4 jia5", "供给": "gong1 ji3", "角色": "jue2 se4", "模样": "mu2 yang4", "答应": "da1 ying5",
     "结实": "jie1 shi5", "应该": "ying1 gai1", "商量": "shang1 liang5", "打听": "da3 ting5", "消息": "xiao1 xi5",
@@ -162,7 +163,13 @@ def _lookup(word: str) -> tuple[str, ...]:
     if word in _PHRASES:
         return tuple(_PHRASES[word].split())
     found = lazy_pinyin(word, style=Style.TONE3, neutral_tone_with_five=True, errors="ignore")
-    return tuple(item if item[-1:].isdigit() else item + "5" for item in found)
+    syllables = [item if item[-1:].isdigit() else item + "5" for item in found]
+    if len(word) > 2 and len(syllables) == len(word):  # a known phrase inside a longer word
+        for size in (3, 2):
+            for start in range(len(word) - size + 1):
+                if size < len(word) and (known := _PHRASES.get(word[start : start + size])):
+                    syllables[start : start + size] = known.split()
+    return tuple(syllables)
 
 
 def _said(value: str) -> tuple[str, ...] | None:
@@ -235,6 +242,14 @@ def _tone(syllable: str) -> int:
     return int(syllable[-1]) if syllable[-1:].isdigit() else 5
 
 
+def _base_tone(syllable: str, char: str) -> int:
+    """The tone before sandhi; pypinyin's phrases already carry some of it."""
+    tone = _tone(syllable)
+    if tone != 5 and char == "一" and syllable.startswith("yi"):
+        return 1
+    return 4 if tone != 5 and char == "不" and syllable.startswith("bu") else tone
+
+
 def _with_tone(syllable: str, tone: int) -> str:
     return syllable.rstrip("012345") + str(tone)
 
@@ -246,7 +261,7 @@ def sandhi(chunks: list[_Chunk]) -> list[_Chunk]:
         for number, chunk in enumerate(chunks)
         for place, (syllable, char) in enumerate(_spread(chunk))
     ]
-    tones = [_tone(str(item[2])) for item in flat]
+    tones = [_base_tone(str(item[2]), str(item[3])) for item in flat]
     for i, (number, place, syllable, char) in enumerate(flat):
         chunk = chunks[int(str(number))]
         follows = i + 1 < len(flat) and _joined(chunks, int(str(number)), int(str(flat[i + 1][0])))

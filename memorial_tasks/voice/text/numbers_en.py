@@ -28,7 +28,7 @@ _UNITS = {
     "gb": "gigabyte", "mb": "megabyte", "hz": "hertz", "%": "percent", "°c": "degree celsius",
     "°f": "degree fahrenheit", "°": "degree", "ha": "hectare", "yd": "yard",
 }  # fmt: skip
-_SAME_IN_PLURAL = {"percent", "hertz"}
+_SAME_IN_PLURAL = {"percent", "hertz", "yuan"}
 _CURRENCIES = {"$": ("dollar", "cent"), "€": ("euro", "cent"), "£": ("pound", "penny"), "¥": ("yuan", "fen")}
 _SCALES = {"million", "billion", "trillion", "thousand", "hundred"}
 _NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
@@ -145,6 +145,8 @@ def _patterned(chunk: str, before: str, after: str) -> str | None:  # noqa: C901
         return f"{minus}{cardinal(match[2])} {_plural(_UNITS[match[3].lower()], match[2])}"
     if match := re.match(rf"^-({_NUMBER})$", chunk):
         return f"minus {cardinal(match[1])}"
+    if match := re.match(r"^#(\d+)$", chunk):
+        return f"number {cardinal(match[1])}"
     if re.fullmatch(r"\+?\d{1,4}(?:[-.]\d{2,4}){2,}", chunk):  # telephone numbers
         return digits(chunk)
     if re.fullmatch(_NUMBER, chunk):
