@@ -2,7 +2,8 @@
 
 One base photo (sharp, frontal, mouth closed, eyes open) is the picture that moves. The others teach the refiner; those
 with an open mouth lend their teeth. Photos of somebody else, near-duplicates and unusable ones are left out, each with
-a finding that says why. Everything is stored as pixels and points in one safetensors file, so that training needs no decoder.
+a finding that says why. Everything is stored as pixels and points in one safetensors file, so that training needs no
+decoder.
 """
 
 import json
@@ -11,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
@@ -25,6 +25,7 @@ from memorial_tasks.face.identity import likeness_features, strangers
 from memorial_tasks.face.landmarks import FaceModels
 from memorial_tasks.face.matte import soft_matte
 from memorial_tasks.face.mouth import TEETH_OPENING, MouthExemplar
+from memorial_tasks.face.pixels import cv2
 
 Image = NDArray[np.uint8]
 CROP, CROP_IPD = 384, 120.0  # pixels of a bank crop, and of the inter-ocular distance in it
@@ -93,16 +94,33 @@ def measure(models: FaceModels, rgb: Image, name: str) -> Photo | Finding:
     """Find the face in one photo and measure it; a `Finding` says why it cannot be used."""
     faces = models.detect(rgb)
     if not faces:
-        return Finding(code="face.none", severity=Severity.WARNING, material=name, what="no face was found",
-                       remedy="bring a photo in which the face is larger and turned to the camera")  # fmt: skip
+        return Finding(
+            code="face.none",
+            severity=Severity.WARNING,
+            material=name,
+            what="no face was found",
+            remedy="bring a photo in which the face is larger and turned to the camera",
+        )
     if len(faces) > 1 and faces[1].h > 0.6 * faces[0].h:
-        return Finding(code="face.several", severity=Severity.WARNING, material=name, value=float(len(faces)),
-                       what="several faces of like size are in the photo", remedy="crop it to the person")  # fmt: skip
+        return Finding(
+            code="face.several",
+            severity=Severity.WARNING,
+            material=name,
+            value=float(len(faces)),
+            what="several faces of like size are in the photo",
+            remedy="crop it to the person",
+        )
     mesh = models.mesh(rgb, faces[0])
     ipd = geo.interocular(mesh.points)
     if mesh.score < 0.5 or ipd < 12:
-        return Finding(code="face.unclear", severity=Severity.WARNING, material=name, value=float(mesh.score),
-                       what="the face is too small or unclear to measure", remedy="bring a larger or sharper photo")  # fmt: skip
+        return Finding(
+            code="face.unclear",
+            severity=Severity.WARNING,
+            material=name,
+            value=float(mesh.score),
+            what="the face is too small or unclear to measure",
+            remedy="bring a larger or sharper photo",
+        )
     to_crop = crop_matrix(mesh.points, CROP, CROP_IPD)
     inter = cv2.INTER_AREA if ipd > CROP_IPD else cv2.INTER_CUBIC
     source = rgb
@@ -156,10 +174,16 @@ def select(photos: Sequence[Photo], max_photos: int) -> tuple[list[Photo], list[
     kept = []
     for index, photo in enumerate(photos):
         if index in alien:
-            findings.append(Finding(
-                code="face.stranger", severity=Severity.WARNING, material=photo.name, value=alien[index],
-                what="the face does not look like the person on the other photos, so it was left out",
-                remedy="if it is the same person, bring more photos of that time of life"))  # fmt: skip
+            findings.append(
+                Finding(
+                    code="face.stranger",
+                    severity=Severity.WARNING,
+                    material=photo.name,
+                    value=alien[index],
+                    what="the face does not look like the person on the other photos, so it was left out",
+                    remedy="if it is the same person, bring more photos of that time of life",
+                )
+            )
         else:
             kept.append(photo)
     ranked = sorted(kept, key=lambda p: (-base_score(p), p.name))
@@ -169,19 +193,36 @@ def select(photos: Sequence[Photo], max_photos: int) -> tuple[list[Photo], list[
         code = _hash(photo.crop)
         near = [int((code != other).sum()) for other in hashes]
         twin = any(
-            bits <= DUPLICATE_BITS and abs(photo.opening - other.opening) < 0.012 and abs(photo.eyes - other.eyes) < 0.03
+            bits <= DUPLICATE_BITS
+            and abs(photo.opening - other.opening) < 0.012
+            and abs(photo.eyes - other.eyes) < 0.03
             for bits, other in zip(near, chosen, strict=True)
         )
         if twin:
-            findings.append(Finding(code="face.duplicate", severity=Severity.INFO, material=photo.name,
-                                    what="nearly the same as a better photo", remedy=""))  # fmt: skip
+            findings.append(
+                Finding(
+                    code="face.duplicate",
+                    severity=Severity.INFO,
+                    material=photo.name,
+                    what="nearly the same as a better photo",
+                    remedy="",
+                )
+            )
             continue
         chosen.append(photo)
         hashes.append(code)
     if len(chosen) > max_photos:
         chosen, surplus = _varied(chosen, max_photos)
-        findings += [Finding(code="face.surplus", severity=Severity.INFO, material=p.name, what="more photos than are used", remedy="")
-                     for p in surplus]  # fmt: skip
+        findings += [
+            Finding(
+                code="face.surplus",
+                severity=Severity.INFO,
+                material=p.name,
+                what="more photos than are used",
+                remedy="",
+            )
+            for p in surplus
+        ]
     return chosen, findings
 
 
@@ -199,7 +240,12 @@ def base_score(photo: Photo) -> float:
 
 def _varied(ranked: list[Photo], count: int) -> tuple[list[Photo], list[Photo]]:
     """Keep the best base and then always the photo farthest from those kept, in opening, width, eyes and turn."""
-    shape = np.array([[p.opening / 0.05, geo.mouth_width(p.points) / 0.1, p.eyes / 0.06, p.pose.yaw / 8, p.pose.pitch / 8] for p in ranked])
+    shape = np.array(
+        [
+            [p.opening / 0.05, geo.mouth_width(p.points) / 0.1, p.eyes / 0.06, p.pose.yaw / 8, p.pose.pitch / 8]
+            for p in ranked
+        ]
+    )
     quality = np.array([base_score(p) for p in ranked])
     order = [0]
     nearest = np.linalg.norm(shape - shape[0], axis=1)
@@ -220,7 +266,9 @@ def portrait_window(points: NDArray[np.float32], width: int, height: int) -> tup
     return max(0, int(left)), max(0, int(top)), min(width, int(right) + 1), min(height, int(bottom) + 1)
 
 
-def working_portrait(rgb: Image, models: FaceModels, tallest: int = 1080, least: int = 720) -> tuple[Image, NDArray[np.float32]]:
+def working_portrait(
+    rgb: Image, models: FaceModels, tallest: int = 1080, least: int = 720
+) -> tuple[Image, NDArray[np.float32]]:
     """Head and shoulders at working size (even sides) and the mesh measured again at that size."""
     faces = models.detect(rgb)
     points = models.mesh(rgb, faces[0]).points
@@ -239,7 +287,8 @@ def working_portrait(rgb: Image, models: FaceModels, tallest: int = 1080, least:
 
 
 def match_colours(crop: Image, points: NDArray[np.float32], goal: Image, goal_points: NDArray[np.float32]) -> Image:
-    """Give a crop the skin colours of another (mean and spread in Lab, Reinhard 2001), so that light does not flicker."""
+    """Give a crop the skin colours of another (mean and spread in Lab, Reinhard 2001), so that light does not
+    flicker."""
     (mean, spread), (want_mean, want_spread) = _skin_statistics(crop, points), _skin_statistics(goal, goal_points)
     lab = cv2.cvtColor(crop, cv2.COLOR_RGB2LAB).astype(np.float32)
     gain = (want_spread / np.maximum(spread, 1e-3)).clip(0.7, 1.45)
@@ -279,11 +328,14 @@ class Candidates:
             self.measured.append(result)
 
     def bank(self, max_photos: int, reload: Callable[[str], Image]) -> tuple[PhotoBank, list[Finding]]:
-        """Choose, and build the bank; `reload(name)` gives the base photo again. `InputRefused` when none can be used."""
+        """Choose, and build the bank; `reload(name)` gives the base photo again. `InputRefused` when none can be
+        used."""
         return _assemble(self.models, self.measured, self.findings, max_photos, reload)
 
 
-def build_bank(models: FaceModels, photos: Sequence[tuple[str, Image]], max_photos: int) -> tuple[PhotoBank, list[Finding]]:
+def build_bank(
+    models: FaceModels, photos: Sequence[tuple[str, Image]], max_photos: int
+) -> tuple[PhotoBank, list[Finding]]:
     """From RGB photos (name, uint8 [H, W, 3]) to a bank and findings. `InputRefused` when no photo can be used."""
     candidates = Candidates(models)
     for name, rgb in photos:
@@ -296,52 +348,101 @@ def _assemble(
 ) -> tuple[PhotoBank, list[Finding]]:
     findings = list(found)
     if not measured:
-        raise InputRefused([Problem("face.no_usable_photo", "no photo shows a face that can be measured",
-                                    "bring at least one sharp photo of the person's face", field="materials.photos")])  # fmt: skip
+        raise InputRefused(
+            [
+                Problem(
+                    "face.no_usable_photo",
+                    "no photo shows a face that can be measured",
+                    "bring at least one sharp photo of the person's face",
+                    field="materials.photos",
+                )
+            ]
+        )
     chosen, more = select(measured, max_photos)
     findings += more
     base = chosen[0]
     portrait, points = working_portrait(reload(base.name), models)
     if base.eye_distance < LOW_RESOLUTION:
-        findings.append(Finding(code="face.low_resolution", severity=Severity.WARNING, material=base.name, value=base.eye_distance,
-                                limit=LOW_RESOLUTION, what="the best photo has few pixels in the face, so the film will look soft",
-                                remedy="scan the photo again at 600 dpi or bring a larger one"))  # fmt: skip
+        findings.append(
+            Finding(
+                code="face.low_resolution",
+                severity=Severity.WARNING,
+                material=base.name,
+                value=base.eye_distance,
+                limit=LOW_RESOLUTION,
+                what="the best photo has few pixels in the face, so the film will look soft",
+                remedy="scan the photo again at 600 dpi or bring a larger one",
+            )
+        )
     crops = np.stack([base.crop, *(match_colours(p.crop, p.points, base.crop, base.points) for p in chosen[1:])])
     facts = _facts(chosen)
     bank = PhotoBank(
-        portrait, points, soft_matte(portrait, models.person(portrait)), crops, np.stack([p.points for p in chosen]),
-        tuple(p.name for p in chosen), 0, facts,
-    )  # fmt: skip
+        portrait,
+        points,
+        soft_matte(portrait, models.person(portrait)),
+        crops,
+        np.stack([p.points for p in chosen]),
+        tuple(p.name for p in chosen),
+        0,
+        facts,
+    )
     if not bank.shows_teeth:
-        findings.append(Finding(code="face.no_teeth", severity=Severity.WARNING, value=max(p.opening for p in chosen), limit=TEETH_OPENING,
-                                what="no photo shows the teeth, so the mouth opens less and its inside is drawn",
-                                remedy="bring a photo or a home video in which the person laughs or speaks"))  # fmt: skip
+        findings.append(
+            Finding(
+                code="face.no_teeth",
+                severity=Severity.WARNING,
+                value=max(p.opening for p in chosen),
+                limit=TEETH_OPENING,
+                what="no photo shows the teeth, so the mouth opens less and its inside is drawn",
+                remedy="bring a photo or a home video in which the person laughs or speaks",
+            )
+        )
     return bank, findings
 
 
 def _facts(chosen: Sequence[Photo]) -> dict[str, Any]:
     return {
         "photos": [
-            {"id": p.name, "role": "base" if i == 0 else ("mouth" if p.opening >= TEETH_OPENING else "auxiliary"),
-             "sharpness": round(p.sharpness, 3), "eye_distance": round(p.eye_distance, 1), "opening": round(p.opening, 4),
-             "eyes": round(p.eyes, 3), "yaw": round(p.pose.yaw, 1), "pitch": round(p.pose.pitch, 1), "roll": round(p.pose.roll, 1),
-             "grey": p.grey}
+            {
+                "id": p.name,
+                "role": "base" if i == 0 else ("mouth" if p.opening >= TEETH_OPENING else "auxiliary"),
+                "sharpness": round(p.sharpness, 3),
+                "eye_distance": round(p.eye_distance, 1),
+                "opening": round(p.opening, 4),
+                "eyes": round(p.eyes, 3),
+                "yaw": round(p.pose.yaw, 1),
+                "pitch": round(p.pose.pitch, 1),
+                "roll": round(p.pose.roll, 1),
+                "grey": p.grey,
+            }
             for i, p in enumerate(chosen)
         ]
-    }  # fmt: skip
+    }
 
 
 def save_bank(bank: PhotoBank, findings: Sequence[Finding], folder: Path) -> None:
     """Write `bank.safetensors`, `bank.json` and `base.png` into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     save_file(
-        {"crops": bank.crops, "points": bank.points, "base_points": bank.base_points, "matte": (bank.matte * 255).round().astype(np.uint8)},
+        {
+            "crops": bank.crops,
+            "points": bank.points,
+            "base_points": bank.base_points,
+            "matte": (bank.matte * 255).round().astype(np.uint8),
+        },
         str(folder / "bank.safetensors"),
         metadata={"kind": "face-bank", "version": str(VERSION)},
     )
     cv2.imwrite(str(folder / "base.png"), cv2.cvtColor(bank.base, cv2.COLOR_RGB2BGR))
-    document = {"kind": "face-bank", "version": VERSION, "names": list(bank.names), "base": bank.base_index, "shows_teeth": bank.shows_teeth,
-                **bank.facts, "findings": [f.model_dump(mode="json") for f in findings]}  # fmt: skip
+    document = {
+        "kind": "face-bank",
+        "version": VERSION,
+        "names": list(bank.names),
+        "base": bank.base_index,
+        "shows_teeth": bank.shows_teeth,
+        **bank.facts,
+        "findings": [f.model_dump(mode="json") for f in findings],
+    }
     (folder / "bank.json").write_text(json.dumps(document, ensure_ascii=False, indent=1), "utf-8")
 
 
@@ -349,13 +450,24 @@ def load_bank(folder: Path) -> PhotoBank:
     """Read what `save_bank` wrote. `InputRefused` for missing files, `ModelRefused` for another version."""
     missing = [n for n in ("bank.safetensors", "bank.json", "base.png") if not (folder / n).is_file()]
     if missing:
-        raise InputRefused([Problem("face.bank_missing", "the photo bank is incomplete", "run prepare_face again", file=n) for n in missing])
+        raise InputRefused(
+            [
+                Problem("face.bank_missing", "the photo bank is incomplete", "run prepare_face again", file=n)
+                for n in missing
+            ]
+        )
     document = json.loads((folder / "bank.json").read_text("utf-8"))
     if document.get("kind") != "face-bank" or document.get("version") != VERSION:
         raise ModelRefused("the photo bank has another version", where="bank.json", remedy="run prepare_face again")
     tensors = load_file(str(folder / "bank.safetensors"))
     base = cv2.cvtColor(cv2.imread(str(folder / "base.png"), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
     return PhotoBank(
-        np.asarray(base, np.uint8), tensors["base_points"], tensors["matte"].astype(np.float32) / 255, tensors["crops"],
-        tensors["points"], tuple(document["names"]), int(document["base"]), {"photos": document["photos"]},
-    )  # fmt: skip
+        np.asarray(base, np.uint8),
+        tensors["base_points"],
+        np.asarray(tensors["matte"] / np.float32(255), np.float32),
+        tensors["crops"],
+        tensors["points"],
+        tuple(document["names"]),
+        int(document["base"]),
+        {"photos": document["photos"]},
+    )

@@ -7,13 +7,13 @@ A blurred average scores well on the first and badly on the second, so both are 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from memorial_tasks.face.networks import RefinerNet, composite
 from memorial_tasks.face.pairs import PairSet
+from memorial_tasks.face.pixels import cv2
 from memorial_tasks.face.train import normalise
 
 Image = NDArray[np.uint8]
@@ -33,7 +33,9 @@ def refined(network: RefinerNet, pairs: PairSet) -> Image:
     with torch.inference_mode():
         for start in range(0, len(pairs.inputs), 16):
             inputs = normalise(torch.from_numpy(pairs.inputs[start : start + 16]))
-            pictures.append(((composite(inputs, *network(inputs)) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy())
+            pictures.append(
+                ((composite(inputs, *network(inputs)) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
+            )
     return np.concatenate(pictures)
 
 
@@ -52,7 +54,10 @@ def score(made: Mapping[str, Image], pairs: Mapping[str, PairSet]) -> Score:
             )
             sharp_made.append(_energy(made[name][index], mask))
             sharp_real.append(_energy(part.targets[index], mask))
-    values = [10 * np.log10(255.0**2 / max(sum(e for e, _ in found) / max(sum(w for _, w in found), 1e-9), 1e-6)) for found in errors.values()]
+    values = [
+        10 * np.log10(255.0**2 / max(sum(e for e, _ in found) / max(sum(w for _, w in found), 1e-9), 1e-6))
+        for found in errors.values()
+    ]
     return Score(float(np.mean(values)), float(np.sum(sharp_made) / max(np.sum(sharp_real), 1e-9)))
 
 
@@ -64,7 +69,9 @@ def patch_psnr(network: RefinerNet, pairs: PairSet) -> float:
 def _energy(picture: Image, mask: NDArray[np.float64]) -> float:
     """Root of the mean squared Laplacian of the brightness inside the mask."""
     grey = picture.astype(np.float32).mean(axis=0)
-    return float(np.sqrt((cv2.Laplacian(grey, cv2.CV_32F).astype(np.float64) ** 2 * mask).sum() / max(mask.sum(), 1e-9)))
+    return float(
+        np.sqrt((cv2.Laplacian(grey, cv2.CV_32F).astype(np.float64) ** 2 * mask).sum() / max(mask.sum(), 1e-9))
+    )
 
 
 def compare(networks: Mapping[str, RefinerNet], pairs: Mapping[str, PairSet]) -> dict[str, Score]:
@@ -74,5 +81,7 @@ def compare(networks: Mapping[str, RefinerNet], pairs: Mapping[str, PairSet]) ->
         "warp": score({n: p.inputs[:, :3] for n, p in pairs.items()}, pairs),
     }
     if networks:
-        rows["ours"] = score({n: refined(networks[n], p) if n in networks else p.inputs[:, :3] for n, p in pairs.items()}, pairs)
+        rows["ours"] = score(
+            {n: refined(networks[n], p) if n in networks else p.inputs[:, :3] for n, p in pairs.items()}, pairs
+        )
     return rows

@@ -1,20 +1,25 @@
 """The eyeballs: a layer of their own behind the lids, so that a blink closes over them and the gaze can wander."""
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from memorial_tasks.face import geometry as geo
 from memorial_tasks.face import topology as topo
+from memorial_tasks.face.pixels import cv2
 from memorial_tasks.face.warp import Region, blend, remap, soft_polygon
 
 EYES = ((topo.RIGHT_EYE, topo.RIGHT_IRIS, topo.RIGHT_UPPER), (topo.LEFT_EYE, topo.LEFT_IRIS, topo.LEFT_UPPER))
 
 
 def paint_eyes(
-    canvas: NDArray[np.uint8], portrait: NDArray[np.uint8], mesh: NDArray[np.float32], points: NDArray[np.float32],
-    still: NDArray[np.float32], gaze: tuple[float, float], blink: tuple[float, float],
-) -> None:  # fmt: skip
+    canvas: NDArray[np.uint8],
+    portrait: NDArray[np.uint8],
+    mesh: NDArray[np.float32],
+    points: NDArray[np.float32],
+    still: NDArray[np.float32],
+    gaze: tuple[float, float],
+    blink: tuple[float, float],
+) -> None:
     """Paint both eyes into `canvas` in place.
 
     `portrait` and `mesh` are the base photo and its points; `points` and `still` the frame's surface points with and
@@ -41,7 +46,9 @@ def paint_eyes(
             map_x = (sx - gaze[0] * radius * pull).astype(np.float32)
             map_y = (sy - gaze[1] * radius * 0.8 * pull).astype(np.float32)
             eye = remap(portrait, map_x, map_y)
-            shade = 1 - 0.35 * shut * geo.smoothstep(0.0, 1.0, 0.6 - (y - outline[:, 1].min()) / max(np.ptp(outline[:, 1]), 1.0))
+            shade = 1 - 0.35 * shut * geo.smoothstep(
+                0.0, 1.0, 0.6 - (y - outline[:, 1].min()) / max(np.ptp(outline[:, 1]), 1.0)
+            )
             eye = (eye * np.broadcast_to(shade, (region.height, region.width))[..., None]).astype(np.uint8)
             inner = outline.copy()
             inner[1:8, 1] += 0.035 * eye_width  # the lash line belongs to the lid
@@ -53,16 +60,27 @@ def paint_eyes(
 
 
 def _lash_line(
-    canvas: NDArray[np.uint8], portrait: NDArray[np.uint8], mesh: NDArray[np.float32], points: NDArray[np.float32],
-    ring: tuple[int, ...], upper: tuple[int, ...], eye_width: float, strength: float,
-) -> None:  # fmt: skip
+    canvas: NDArray[np.uint8],
+    portrait: NDArray[np.uint8],
+    mesh: NDArray[np.float32],
+    points: NDArray[np.float32],
+    ring: tuple[int, ...],
+    upper: tuple[int, ...],
+    eye_width: float,
+    strength: float,
+) -> None:
     """Where shut lids meet there is a soft dark line, in the colour of the person's own lashes."""
     height, width = canvas.shape[:2]
     line = points[[ring[0], *upper, ring[8]], :2]
     region = Region.around(line, 0.12 * eye_width + 3, width, height)
     rows, columns = region.slices
     places = np.round(mesh[list(upper), :2]).astype(int)
-    lash = np.median(portrait[places[:, 1].clip(0, portrait.shape[0] - 1), places[:, 0].clip(0, portrait.shape[1] - 1)], axis=0) * 0.6
+    lash = (
+        np.median(
+            portrait[places[:, 1].clip(0, portrait.shape[0] - 1), places[:, 0].clip(0, portrait.shape[1] - 1)], axis=0
+        )
+        * 0.6
+    )
     drawn = np.zeros((region.height * 4, region.width * 4), np.uint8)
     pixels = np.round((line - (region.left, region.top) + 0.5) * 4 - 0.5).astype(np.int32)
     cv2.polylines(drawn, [pixels.reshape(-1, 1, 2)], False, 255, max(2, int(eye_width * 0.030 * 4)), cv2.LINE_AA)

@@ -1,6 +1,7 @@
 """Small pure functions on mesh points: scale, pose, mouth and eye opening, similarity fits, triangle areas.
 
-Lengths are given in units of the inter-ocular distance ("ipd", eye centre to eye centre) wherever people differ in size.
+Lengths are given in units of the inter-ocular distance ("ipd", eye centre to eye centre) wherever people differ in
+size.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Pose:
-    """Head turn in degrees: yaw > 0 turns the nose to the picture's right, pitch > 0 lowers it, roll > 0 is clockwise."""
+    """Head turn in degrees: yaw > 0 turns the nose to the picture's right, pitch > 0 lowers it, roll > 0 is
+    clockwise."""
 
     yaw: float
     pitch: float
@@ -37,7 +39,8 @@ def interocular(points: Points) -> float:
 
 
 def pose(points: Points) -> Pose:
-    """Head pose from the mesh's own depth. The forehead-chin line leans back by a few degrees in every face: taken off."""
+    """Head pose from the mesh's own depth. The forehead-chin line leans back by a few degrees in every face: taken
+    off."""
     p = points.astype(np.float64)
     across = (p[263] - p[33]) + (p[454] - p[234]) + (p[356] - p[127])
     across /= np.linalg.norm(across)
@@ -46,7 +49,11 @@ def pose(points: Points) -> Pose:
     down /= np.linalg.norm(down)
     forward = -np.cross(across, down)
     roll = np.degrees(np.arctan2(across[1], across[0]))
-    return Pose(float(np.degrees(np.arcsin(forward[0].clip(-1, 1)))), float(np.degrees(np.arcsin(forward[1].clip(-1, 1)))), float(roll))
+    return Pose(
+        float(np.degrees(np.arcsin(forward[0].clip(-1, 1)))),
+        float(np.degrees(np.arcsin(forward[1].clip(-1, 1)))),
+        float(roll),
+    )
 
 
 def mouth_opening(points: Points) -> float:
@@ -64,13 +71,16 @@ def eye_opening(points: Points) -> tuple[float, float]:
     """Lid gap over eye width, right and left (about 0.3 open, below 0.12 shut)."""
     result = []
     for upper, lower in ((topo.RIGHT_UPPER[0], topo.RIGHT_LOWER[0]), (topo.LEFT_UPPER[0], topo.LEFT_LOWER[0])):
-        gap = np.mean([np.linalg.norm(points[u, :2] - points[v, :2]) for u, v in zip(upper[2:5], lower[3:6], strict=True)])
+        gap = np.mean(
+            [np.linalg.norm(points[u, :2] - points[v, :2]) for u, v in zip(upper[2:5], lower[3:6], strict=True)]
+        )
         result.append(float(gap / max(1e-6, np.linalg.norm(points[lower[0], :2] - points[lower[-1], :2]))))
     return result[0], result[1]
 
 
 def similarity(source: NDArray[np.floating], target: NDArray[np.floating]) -> Matrix:
-    """Least-squares rotation + scale + shift taking `source` [N, 2] to `target` [N, 2], as a 2x3 matrix (Umeyama 1991)."""
+    """Least-squares rotation + scale + shift taking `source` [N, 2] to `target` [N, 2], as a 2x3 matrix (Umeyama
+    1991)."""
     a, b = np.asarray(source, np.float64), np.asarray(target, np.float64)
     ma, mb = a.mean(axis=0), b.mean(axis=0)
     za, zb = (a - ma) @ (1, 1j), (b - mb) @ (1, 1j)

@@ -1,4 +1,5 @@
-"""Is this the same person? Likeness from the shape of the bones and the texture of the face, without a pretrained network.
+"""Is this the same person? Likeness from the shape of the bones and the texture of the face, without a pretrained
+network.
 
 Shape: distances between points that do not move with expression, on the turned-upright mesh. Texture: local binary
 patterns (Ahonen 2006) on a grid over the aligned face. Weaker than a trained network: it separates a stranger from a
@@ -7,12 +8,12 @@ family's album, it is not a biometric.
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from memorial_tasks.face import geometry as geo
 from memorial_tasks.face import topology as topo
+from memorial_tasks.face.pixels import cv2
 
 STRANGER = 0.9
 _SHAPE = (33, 133, 362, 263, 168, 6, 4, 2, 98, 327, 10, 234, 454, 127, 356, 93, 323, 172, 397, 46, 276, 55, 285)
@@ -67,7 +68,12 @@ def bone_shape(points: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray(local - local.mean(axis=0))
 
 
-def likeness(texture_a: NDArray[np.float32], points_a: NDArray[np.float32], texture_b: NDArray[np.float32], points_b: NDArray[np.float32]) -> float:
+def likeness(
+    texture_a: NDArray[np.float32],
+    points_a: NDArray[np.float32],
+    texture_b: NDArray[np.float32],
+    points_b: NDArray[np.float32],
+) -> float:
     """Distance of two faces, 0 = the same picture; same person mostly below 1, other people mostly above."""
     cells = len(texture_a) // 59
     texture = 1 - float(texture_a @ texture_b) / max(cells, 1)  # Bhattacharyya distance, mean over the cells

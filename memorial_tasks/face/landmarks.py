@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from memorial_tasks.errors import ModelRefused
 from memorial_tasks.face import topology as topo
+from memorial_tasks.face.pixels import cv2
 
 Image = NDArray[np.uint8]
 Points = NDArray[np.float32]
@@ -28,7 +28,13 @@ DIGESTS = {
 }
 DETECTION_SCORE = 0.55
 # Looks at a face from slightly different frames (shift in frames, scale, turn): their mean halves the points' noise.
-_LOOKS = ((0, 0, 1.0, 0), (0.02, 0.01, 1.05, 0.03), (-0.02, 0.01, 0.96, -0.03), (0.01, -0.02, 1.02, -0.05), (-0.01, -0.01, 0.98, 0.05))
+_LOOKS = (
+    (0, 0, 1.0, 0),
+    (0.02, 0.01, 1.05, 0.03),
+    (-0.02, 0.01, 0.96, -0.03),
+    (0.01, -0.02, 1.02, -0.05),
+    (-0.01, -0.01, 0.98, 0.05),
+)
 _REMEDY = "run `memorial init`, which fetches the face model files again and checks them"
 
 
@@ -132,9 +138,13 @@ class FaceModels:
         blob = cv2.dnn.blobFromImage(rgb, 1 / 255.0, (256, 256))
         self.segmenter.setInput(blob)
         raw = np.squeeze(self.segmenter.forward())
-        return np.asarray(cv2.resize(raw, (rgb.shape[1], rgb.shape[0]), interpolation=cv2.INTER_CUBIC), np.float32).clip(0, 1)
+        return np.asarray(
+            cv2.resize(raw, (rgb.shape[1], rgb.shape[0]), interpolation=cv2.INTER_CUBIC), np.float32
+        ).clip(0, 1)
 
-    def _detect_window(self, rgb: Image, left: int, top: int, side: int, whole_only: bool = False) -> list[DetectedFace]:
+    def _detect_window(
+        self, rgb: Image, left: int, top: int, side: int, whole_only: bool = False
+    ) -> list[DetectedFace]:
         tile = rgb[top : top + side, left : left + side]
         square = np.zeros((side, side, 3), np.uint8)
         pad_y, pad_x = ((side - tile.shape[0]) // 2, (side - tile.shape[1]) // 2) if not whole_only else (0, 0)
@@ -157,10 +167,14 @@ class FaceModels:
             box = np.array([cx - w / 2, cy - h / 2]) * side + offset
             faces.append(
                 DetectedFace(
-                    float(box[0]), float(box[1]), float(w * side), float(h * side), float(scores[index]),
+                    float(box[0]),
+                    float(box[1]),
+                    float(w * side),
+                    float(h * side),
+                    float(scores[index]),
                     (keys * side + offset).astype(np.float32),
                 )
-            )  # fmt: skip
+            )
         return faces
 
     def _mesh_region(self, rgb: Image, centre: Points, side: float, angle: float) -> tuple[Points, float]:
@@ -207,7 +221,7 @@ class FaceModels:
         self.iris.setInput(cv2.dnn.blobFromImage(crop, 1 / 255.0, (64, 64)))
         outputs = {out.size: out.reshape(-1, 3) for out in self.iris.forward(self.iris.getUnconnectedOutLayersNames())}
         back = cv2.invertAffineTransform(to_crop)
-        return tuple(outputs[size][:, :2] @ back[:, :2].T + back[:, 2] for size in (213, 15))  # type: ignore[return-value]
+        return tuple(outputs[size][:, :2] @ back[:, :2].T + back[:, 2] for size in (213, 15))
 
 
 def _region_matrix(centre: Points, side: float, angle: float, size: int) -> NDArray[np.float64]:

@@ -24,16 +24,34 @@ from memorial_tasks.face.train import Pairs, Trained, save_model, train
 Progress = Callable[[float, str], None]
 FEWEST = 5  # photos from which training starts: one is kept for the examination
 
-SHEET = (
-    {}, {"lip_press": 1.0, "jaw_open": 0.2}, {"jaw_open": 0.25}, {"jaw_open": 0.6}, {"jaw_open": 1.0}, {"lip_pucker": 1.0, "jaw_open": 0.25},
-    {"lip_wide": 0.8, "jaw_open": 0.25}, {"lip_tuck": 1.0, "jaw_open": 0.2}, {"smile": 0.8, "cheek": 0.6, "jaw_open": 0.12},
-    {"blink_left": 1.0, "blink_right": 1.0}, {"gaze_x": 0.8}, {"brow_inner": 0.9, "brow_outer": 0.5},
-    {"head_yaw": -8.0, "jaw_open": 0.3}, {"head_yaw": 8.0}, {"head_pitch": 6.0}, {"head_roll": 6.0},
-)  # fmt: skip
+SHEET: tuple[dict[str, float], ...] = (
+    {},
+    {"lip_press": 1.0, "jaw_open": 0.2},
+    {"jaw_open": 0.25},
+    {"jaw_open": 0.6},
+    {"jaw_open": 1.0},
+    {"lip_pucker": 1.0, "jaw_open": 0.25},
+    {"lip_wide": 0.8, "jaw_open": 0.25},
+    {"lip_tuck": 1.0, "jaw_open": 0.2},
+    {"smile": 0.8, "cheek": 0.6, "jaw_open": 0.12},
+    {"blink_left": 1.0, "blink_right": 1.0},
+    {"gaze_x": 0.8},
+    {"brow_inner": 0.9, "brow_outer": 0.5},
+    {"head_yaw": -8.0, "jaw_open": 0.3},
+    {"head_yaw": 8.0},
+    {"head_pitch": 6.0},
+    {"head_roll": 6.0},
+)
 
 
 def learn_face(
-    folder: Path, out: Path, config: str, seed: int, checkpoints: Path, save_checkpoint: Callable[[], None], progress: Progress
+    folder: Path,
+    out: Path,
+    config: str,
+    seed: int,
+    checkpoints: Path,
+    save_checkpoint: Callable[[], None],
+    progress: Progress,
 ) -> dict[str, Any]:
     """Train on the bank in `folder`; write `model.safetensors`, `card.json`, `sheet.png` into `out`. Returns the card.
 
@@ -61,8 +79,16 @@ def learn_face(
             on_cpu = network if device.type == "cpu" else _on_cpu(network)
             return evaluate.patch_psnr(on_cpu, exam[name])
 
-        trained = train(tensors, plan, seed, checkpoints, save_checkpoint, lambda f, m: progress(0.10 + 0.82 * f, m),
-                        judge if exam else None, device)  # fmt: skip
+        trained = train(
+            tensors,
+            plan,
+            seed,
+            checkpoints,
+            save_checkpoint,
+            lambda f, m: progress(0.10 + 0.82 * f, m),
+            judge if exam else None,
+            device,
+        )
         generators = {name: _on_cpu(g) for name, g in trained.generators.items()}
         if exam:
             rows = evaluate.compare(generators, exam)
@@ -70,15 +96,21 @@ def learn_face(
             findings += more
             rows["delivered"] = evaluate.compare(generators, exam)["ours"] if generators else rows["warp"]
     else:
-        findings.append(Finding(
-            code="face.few_photos", severity=Severity.WARNING, value=float(len(bank.crops)), limit=float(FEWEST),
-            what="too few photos to train on, so the photo itself is bent and nothing is learned",
-            remedy="bring at least five photos, or a home video, with different openings of the mouth"))  # fmt: skip
+        findings.append(
+            Finding(
+                code="face.few_photos",
+                severity=Severity.WARNING,
+                value=float(len(bank.crops)),
+                limit=float(FEWEST),
+                what="too few photos to train on, so the photo itself is bent and nothing is learned",
+                remedy="bring at least five photos, or a home video, with different openings of the mouth",
+            )
+        )
     findings += _warnings(bank)
     save_model(out / "model.safetensors", generators, plan.scale, {"config": config})
     progress(0.94, "drawing the contact sheet")
     renderer = FaceRenderer(bank, Refiner(generators, plan.scale, bank) if generators else None)
-    write_sheet([renderer.frame(values) for values in SHEET], out / "sheet.png")
+    write_sheet([renderer.close_up(values) for values in SHEET], out / "sheet.png")
     card = model_card(bank, plan, trained, rows, findings, generators, seed, time.monotonic() - started)
     (out / "card.json").write_text(json.dumps(card, ensure_ascii=False, indent=1), "utf-8")
     progress(1.0, "face trained")
@@ -112,45 +144,100 @@ def _guard(generators: dict[str, RefinerNet], exam: dict[str, PairSet]) -> tuple
         if ours > warp:
             kept[name] = network
         else:
-            findings.append(Finding(code="face.no_gain", severity=Severity.INFO, value=round(ours - warp, 2), limit=0.0,
-                                    what=f"the refiner of the {name} did not beat the plain warp on unseen photos and is left out"))  # fmt: skip
+            findings.append(
+                Finding(
+                    code="face.no_gain",
+                    severity=Severity.INFO,
+                    value=round(ours - warp, 2),
+                    limit=0.0,
+                    what=f"the refiner of the {name} did not beat the plain warp on unseen photos and is left out",
+                )
+            )
     return kept, findings
 
 
 def _warnings(bank: PhotoBank) -> list[Finding]:
     findings = []
     if not bank.shows_teeth:
-        findings.append(Finding(code="face.no_teeth", severity=Severity.WARNING, limit=TEETH_OPENING,
-                                what="no photo shows the teeth: the mouth opens to 60 % and its inside is drawn",
-                                remedy="bring a photo or a home video in which the person laughs or speaks"))  # fmt: skip
+        findings.append(
+            Finding(
+                code="face.no_teeth",
+                severity=Severity.WARNING,
+                limit=TEETH_OPENING,
+                what="no photo shows the teeth: the mouth opens to 60 % and its inside is drawn",
+                remedy="bring a photo or a home video in which the person laughs or speaks",
+            )
+        )
     photos = bank.facts["photos"]
     if photos[0]["eye_distance"] < 40:
-        findings.append(Finding(code="face.low_resolution", severity=Severity.WARNING, value=photos[0]["eye_distance"], limit=40.0,
-                                what="the base photo has few pixels between the eyes: the film looks soft", remedy="scan it again, larger"))  # fmt: skip
+        findings.append(
+            Finding(
+                code="face.low_resolution",
+                severity=Severity.WARNING,
+                value=photos[0]["eye_distance"],
+                limit=40.0,
+                what="the base photo has few pixels between the eyes: the film looks soft",
+                remedy="scan it again, larger",
+            )
+        )
     if photos[0]["eyes"] < 0.2:
-        findings.append(Finding(code="face.eyes_narrow", severity=Severity.INFO, value=photos[0]["eyes"], limit=0.2,
-                                what="the eyes are hardly open in the base photo", remedy="bring a photo with open eyes"))  # fmt: skip
+        findings.append(
+            Finding(
+                code="face.eyes_narrow",
+                severity=Severity.INFO,
+                value=photos[0]["eyes"],
+                limit=0.2,
+                what="the eyes are hardly open in the base photo",
+                remedy="bring a photo with open eyes",
+            )
+        )
     if abs(photos[0]["yaw"]) > 15:
-        findings.append(Finding(code="face.turned", severity=Severity.WARNING, value=photos[0]["yaw"], limit=15.0,
-                                what="no photo looks into the camera, so one half of the face is stretched", remedy="bring a frontal photo"))  # fmt: skip
+        findings.append(
+            Finding(
+                code="face.turned",
+                severity=Severity.WARNING,
+                value=photos[0]["yaw"],
+                limit=15.0,
+                what="no photo looks into the camera, so one half of the face is stretched",
+                remedy="bring a frontal photo",
+            )
+        )
     return findings
 
 
 def model_card(
-    bank: PhotoBank, plan: Recipe, trained: Trained | None, rows: dict[str, evaluate.Score], findings: list[Finding],
-    generators: dict[str, RefinerNet], seed: int, seconds: float,
-) -> dict[str, Any]:  # fmt: skip
+    bank: PhotoBank,
+    plan: Recipe,
+    trained: Trained | None,
+    rows: dict[str, evaluate.Score],
+    findings: list[Finding],
+    generators: dict[str, RefinerNet],
+    seed: int,
+    seconds: float,
+) -> dict[str, Any]:
     """What was used, how well it does on unseen photos, and what is weak, as a JSON document."""
     return {
-        "kind": "face-model-card", "version": 1, "config": plan.name, "seed": seed,
-        "method": "the person's own photo bent by landmarks; mouth and eyes refined by a conditional GAN trained on this person only",
-        "photos": bank.facts["photos"], "photos_used": len(bank.crops), "shows_teeth": bank.shows_teeth,
-        "opening_limit": 1.0 if bank.shows_teeth else 0.6, "refined": sorted(generators),
-        "held_out": held_out(bank) and len(held_out(bank)),
-        "held_out_note": "the averaged weights with the best held-out score are kept, so these figures are slightly kind",
-        "scores": {name: {"mouth_eye_psnr": round(s.psnr, 2), "sharpness": round(s.sharpness, 3)} for name, s in rows.items()},
+        "kind": "face-model-card",
+        "version": 1,
+        "config": plan.name,
+        "seed": seed,
+        "method": "the person's own photo bent by landmarks; mouth and eyes refined by a conditional GAN of this person",
+        "photos": bank.facts["photos"],
+        "photos_used": len(bank.crops),
+        "shows_teeth": bank.shows_teeth,
+        "opening_limit": 1.0 if bank.shows_teeth else 0.6,
+        "refined": sorted(generators),
+        "held_out": len(held_out(bank)),
+        "held_out_note": "the weights with the best held-out score are kept, so these figures are slightly kind",
+        "scores": {
+            name: {"mouth_eye_psnr": round(s.psnr, 2), "sharpness": round(s.sharpness, 3)} for name, s in rows.items()
+        },
         "parameters": {name: sum(p.numel() for p in g.parameters()) for name, g in generators.items()},
-        "steps": trained.steps if trained else 0, "train_s": round(trained.seconds, 1) if trained else 0.0, "wall_s": round(seconds, 1),
-        "resumed": trained.resumed if trained else False, "events": trained.events if trained else [], "curves": trained.curves if trained else [],
+        "steps": trained.steps if trained else 0,
+        "train_s": round(trained.seconds, 1) if trained else 0.0,
+        "wall_s": round(seconds, 1),
+        "resumed": trained.resumed if trained else False,
+        "events": trained.events if trained else [],
+        "curves": trained.curves if trained else [],
         "findings": [f.model_dump(mode="json") for f in findings],
-    }  # fmt: skip
+    }

@@ -6,7 +6,7 @@ the saturating form L_G = log(1 - D(G(z))) is a switch (Goodfellow 2014). R1 aft
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 
 def generator_loss(fake: Tensor, saturating: bool = False) -> Tensor:

@@ -1,12 +1,14 @@
 """Person and background: a soft matte that follows hair, and the background behind the person filled in."""
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from memorial_tasks.face.pixels import cv2
+
 
 def soft_matte(rgb: NDArray[np.uint8], coarse: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Refine the segmenter's coarse outline (float32 [H, W]) along the picture's edges: a guided filter (He 2013) at two
+    """Refine the segmenter's coarse outline (float32 [H, W]) along the picture's edges: a guided filter (He 2013) at
+    two
     radii. Returns float32 [H, W] in 0..1."""
     height, width = coarse.shape
     scale = 512 / max(height, width)
@@ -24,10 +26,12 @@ def soft_matte(rgb: NDArray[np.uint8], coarse: NDArray[np.float32]) -> NDArray[n
     return np.asarray(cv2.resize(alpha, (width, height), interpolation=cv2.INTER_CUBIC), np.float32).clip(0, 1)
 
 
-def _guided(guide: NDArray[np.float32], source: NDArray[np.float32], radius: int, softness: float) -> NDArray[np.float32]:
+def _guided(
+    guide: NDArray[np.float32], source: NDArray[np.float32], radius: int, softness: float
+) -> NDArray[np.float32]:
     size = (2 * radius + 1, 2 * radius + 1)
 
-    def mean(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    def mean(image: NDArray[np.floating]) -> NDArray[np.float32]:
         return np.asarray(cv2.blur(image, size), np.float32)
 
     m_g, m_s = mean(guide), mean(source)
@@ -36,7 +40,8 @@ def _guided(guide: NDArray[np.float32], source: NDArray[np.float32], radius: int
 
 
 def clean_plate(rgb: NDArray[np.uint8], matte: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The background with the person filled in from its borders (a pull-push pyramid): seen only in the narrow strips that
+    """The background with the person filled in from its borders (a pull-push pyramid): seen only in the narrow strips
+    that
     a moving head uncovers."""
     weight = 1 - cv2.dilate((matte > 0.03).astype(np.uint8), np.ones((7, 7), np.uint8)).astype(np.float32)
     if weight.mean() < 0.02:
@@ -45,7 +50,12 @@ def clean_plate(rgb: NDArray[np.uint8], matte: NDArray[np.float32]) -> NDArray[n
     while min(levels[-1][1].shape) > 2:
         colour, share = levels[-1]
         size = (max(1, share.shape[1] // 2), max(1, share.shape[0] // 2))
-        levels.append((cv2.resize(colour, size, interpolation=cv2.INTER_AREA), cv2.resize(share, size, interpolation=cv2.INTER_AREA)))
+        levels.append(
+            (
+                cv2.resize(colour, size, interpolation=cv2.INTER_AREA),
+                cv2.resize(share, size, interpolation=cv2.INTER_AREA),
+            )
+        )
     colour, share = levels[-1]
     filled = colour / np.maximum(share[..., None], 1e-4)
     for colour, share in reversed(levels[:-1]):

@@ -1,18 +1,19 @@
 """Inside of the mouth: the person's own teeth from photos that show them, or a dark cavity with a soft row of teeth.
 
-Teeth do not stretch when a mouth opens. So the picture of an open mouth is hung from the upper lip (upper teeth) and set
+Teeth do not stretch when a mouth opens. So the picture of an open mouth is hung from the upper lip (upper teeth) and
+set
 on the lower lip (lower teeth and tongue) at its own scale, and only the dark middle gives way.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from memorial_tasks.face import geometry as geo
 from memorial_tasks.face import topology as topo
+from memorial_tasks.face.pixels import cv2
 from memorial_tasks.face.warp import Region, blend, remap, soft_polygon
 
 CAVITY = np.array([52.0, 24.0, 22.0], np.float32)  # RGB of a mouth's depth
@@ -37,7 +38,8 @@ class MouthExemplar:
 
 @dataclass(frozen=True)
 class _Frame:
-    """A mouth's own coordinates: origin between the corners, unit vectors along and down, scale, half width, lip curves."""
+    """A mouth's own coordinates: origin between the corners, unit vectors along and down, scale, half width, lip
+    curves."""
 
     origin: NDArray[np.float64]
     axes: NDArray[np.float64]
@@ -64,9 +66,12 @@ def _frame(points: NDArray[np.float32], ipd: float) -> _Frame:
 
 
 def interior(
-    exemplars: Sequence[tuple[float, MouthExemplar]], points: NDArray[np.float32], ipd: float, region: Region,
+    exemplars: Sequence[tuple[float, MouthExemplar]],
+    points: NDArray[np.float32],
+    ipd: float,
+    region: Region,
     lip_line: NDArray[np.uint8],
-) -> NDArray[np.uint8]:  # fmt: skip
+) -> NDArray[np.uint8]:
     """The mouth's inside over `region`, uint8 [H, W, 3], for target mesh `points` (pixels) and weighted exemplars."""
     target = _frame(points, ipd)
     columns = np.arange(region.width) + region.left
@@ -90,15 +95,22 @@ def interior(
         depth = np.minimum((y - top).clip(0, None), room)
         rest, s_rest = room - hang - stand, s_room - hang - stand
         t = ((depth - hang) / np.maximum(rest, 1e-4)).clip(0, 1)
-        inside = np.where(depth <= hang, depth, np.where(depth >= room - stand, s_room - (room - depth), hang + t * s_rest))
+        inside = np.where(
+            depth <= hang, depth, np.where(depth >= room - stand, s_room - (room - depth), hang + t * s_rest)
+        )
         # Where the mouth is wider open than in the photo nothing was seen: the dark between the rows of teeth.
-        empty = ((rest - s_rest) / 0.05).clip(0, 1) * geo.smoothstep(-0.012, 0.012, depth - hang) * geo.smoothstep(-0.012, 0.012, room - stand - depth)
+        empty = (
+            ((rest - s_rest) / 0.05).clip(0, 1)
+            * geo.smoothstep(-0.012, 0.012, depth - hang)
+            * geo.smoothstep(-0.012, 0.012, room - stand - depth)
+        )
         inset = np.minimum(0.012, 0.12 * s_room)  # leave the lip's own rim out
         ys = s_top + inside.clip(inset, np.maximum(s_room - inset, inset))
         map_x = source.origin[0] + source.ipd * (xs * source.axes[0, 0] + ys * source.axes[1, 0])
         map_y = source.origin[1] + source.ipd * (xs * source.axes[0, 1] + ys * source.axes[1, 1])
         seen = remap(exemplar.image, map_x.astype(np.float32), map_y.astype(np.float32)).astype(np.float32)
-        # What stands on the lower lip of a wide mouth is in its shade; a full row of light teeth there would look false.
+        # What stands on the lower lip of a wide mouth is in its shade; a full row of light teeth there would look
+        # false.
         wide = ((rest - s_rest) / 0.06).clip(0, 1) * geo.smoothstep(-0.02, 0.02, depth - (room - stand))
         seen = seen * (1 - 0.55 * wide[..., None]) + 0.25 * CAVITY * wide[..., None]
         total += weight * (seen * (1 - empty[..., None]) + CAVITY * (0.8 + 0.8 * t[..., None]) * empty[..., None])
@@ -131,8 +143,12 @@ def choose(exemplars: Sequence[MouthExemplar], opening: float, width: float) -> 
 
 
 def paint_mouth(
-    canvas: NDArray[np.uint8], points: NDArray[np.float32], ipd: float, exemplars: Sequence[MouthExemplar], lip_line: NDArray[np.uint8]
-) -> None:  # fmt: skip
+    canvas: NDArray[np.uint8],
+    points: NDArray[np.float32],
+    ipd: float,
+    exemplars: Sequence[MouthExemplar],
+    lip_line: NDArray[np.uint8],
+) -> None:
     """Lay the mouth's inside behind the lips of `canvas` (in place), or the line where closed lips meet."""
     height, width = canvas.shape[:2]
     opening = float(np.linalg.norm(points[13, :2] - points[14, :2]) / ipd)
@@ -150,7 +166,9 @@ def paint_mouth(
     canvas[rows, columns] = blend(np.ascontiguousarray(canvas[rows, columns]), inside, mask)
 
 
-def _paint_seam(canvas: NDArray[np.uint8], points: NDArray[np.float32], ipd: float, lip_line: NDArray[np.uint8], strength: float) -> None:
+def _paint_seam(
+    canvas: NDArray[np.uint8], points: NDArray[np.float32], ipd: float, lip_line: NDArray[np.uint8], strength: float
+) -> None:
     """Closed lips meet in a soft dark line; it also covers what a half-open base photo showed between them."""
     line = (points[list(topo.LIP_UPPER_INNER), :2] + points[list(topo.LIP_LOWER_INNER), :2]) / 2
     height, width = canvas.shape[:2]
@@ -178,15 +196,21 @@ def lip_line_colour(portrait: NDArray[np.uint8], mesh: NDArray[np.float32]) -> N
 
 
 def drawn_exemplar(image: NDArray[np.uint8], points: NDArray[np.float32]) -> MouthExemplar:
-    """A cavity drawn for a person of whom no photo shows the teeth, tinted by their own lips, `image` with mesh `points`."""
+    """A cavity drawn for a person of whom no photo shows the teeth, tinted by their own lips, `image` with mesh
+    `points`."""
     height, width, ipd = 240, 360, 400.0
     outer = np.zeros(image.shape[:2], np.uint8)
     cv2.fillPoly(outer, [np.round(topo.polygon(points, topo.OUTER_MOUTH)).astype(np.int32)], 1)
     cv2.fillPoly(outer, [np.round(topo.polygon(points, topo.INNER_MOUTH)).astype(np.int32)], 0)
     lips = image[outer > 0].reshape(-1, 3)
     lip = np.median(lips, axis=0) if len(lips) else np.array([150.0, 90.0, 90.0])
-    skin = np.median(image[np.round(points[[50, 280, 9], 1]).astype(int).clip(0, image.shape[0] - 1),
-                           np.round(points[[50, 280, 9], 0]).astype(int).clip(0, image.shape[1] - 1)], axis=0)  # fmt: skip
+    skin = np.median(
+        image[
+            np.round(points[[50, 280, 9], 1]).astype(int).clip(0, image.shape[0] - 1),
+            np.round(points[[50, 280, 9], 0]).astype(int).clip(0, image.shape[1] - 1),
+        ],
+        axis=0,
+    )
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
     u, v = (x - width / 2) / (width / 2), y / height
     cavity = np.outer(np.ones(height * width), lip * (0.24, 0.15, 0.16)).reshape(height, width, 3)

@@ -1,14 +1,16 @@
 """The refiner's networks: a small U-Net generator and a patch discriminator (pix2pix, Isola 2017), torch only.
 
-Generator input, 9 channels in -1..1 or 0..1: warped photo (3), the same place from the likest other photos (3), and three
+Generator input, 9 channels in -1..1 or 0..1: warped photo (3), the same place from the likest other photos (3), and
+three
 rasters (where it may change, opening, lips or brows). Output: the likest photos' picture corrected, and its own alpha.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 INPUTS, RASTERS = 9, 3
 
@@ -42,9 +44,9 @@ class RefinerNet(nn.Module):
         super().__init__()
         self.channels = tuple(channels)
         self.first = nn.Conv2d(INPUTS, channels[0], 3, 1, 1)
-        self.down = nn.ModuleList(_Block(a, b, 2) for a, b in zip(channels[:-1], channels[1:], strict=True))
+        self.down = nn.ModuleList(_Block(a, b, 2) for a, b in pairwise(channels))
         self.deep = _Block(channels[-1], channels[-1])
-        pairs = list(zip(channels[:-1], channels[1:], strict=True))[::-1]
+        pairs = list(pairwise(channels))[::-1]
         self.up = nn.ModuleList(_Block(b + a, a) for a, b in pairs)
         self.last = nn.Conv2d(channels[0], 4, 3, 1, 1)
         he_(self)
@@ -61,16 +63,21 @@ class RefinerNet(nn.Module):
         for block, skip in zip(self.up, reversed(skips), strict=True):
             x = block(torch.cat([F.interpolate(x, size=skip.shape[-2:], mode="nearest"), skip], 1))
         out = self.last(x)
-        return (likest + torch.tanh(out[:, :3])).clamp(-1, 1), torch.sigmoid(out[:, 3:] + 0.4)
+        return (likest + torch.tanh(out[:, :3])).clamp(-1, 1), torch.sigmoid(out[:, 3:] + 1.0)
 
 
 class PatchCritic(nn.Module):
-    """Patch discriminator conditioned on the rasters. `forward(picture, rasters) -> (logits [B, 1, h, w], features)`."""
+    """Patch discriminator conditioned on the rasters. `forward(picture, rasters) -> (logits [B, 1, h, w],
+    features)`."""
 
     def __init__(self, base: int, dropout: float = 0.1) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
-            [nn.Conv2d(3 + RASTERS, base, 4, 2, 1), nn.Conv2d(base, base * 2, 4, 2, 1), nn.Conv2d(base * 2, base * 4, 4, 2, 1)]
+            [
+                nn.Conv2d(3 + RASTERS, base, 4, 2, 1),
+                nn.Conv2d(base, base * 2, 4, 2, 1),
+                nn.Conv2d(base * 2, base * 4, 4, 2, 1),
+            ]
         )
         self.drop = nn.Dropout2d(dropout)
         self.last = nn.Conv2d(base * 4, 1, 3, 1, 1)

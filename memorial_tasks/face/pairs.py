@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +11,20 @@ from memorial_tasks.face import topology as topo
 from memorial_tasks.face.bank import CROP, CROP_IPD, PhotoBank
 from memorial_tasks.face.eyes import paint_eyes
 from memorial_tasks.face.mouth import MouthExemplar, drawn_exemplar, lip_line_colour, paint_mouth
-from memorial_tasks.face.patches import EYES, MOUTH, PATCHES, Patch, anchor, bent, follow, likest, network_input, rasters, shape_of
+from memorial_tasks.face.patches import (
+    EYES,
+    MOUTH,
+    PATCHES,
+    Patch,
+    anchor,
+    bent,
+    follow,
+    likest,
+    network_input,
+    rasters,
+    shape_of,
+)
+from memorial_tasks.face.pixels import cv2
 from memorial_tasks.face.surface import build_surface
 from memorial_tasks.face.warp import Region, label_map, remap, source_map, triangle_maps
 
@@ -45,11 +57,14 @@ def face_triangles(base: Points) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
 
 
 def held_out(bank: PhotoBank) -> list[int]:
-    """Photos kept for the examination: every sixth by mouth opening, never the base nor the widest mouth; none below 5."""
+    """Photos kept for the examination: every sixth by mouth opening, never the base nor the widest mouth; none below
+    5."""
     count = len(bank.crops)
     if count < 5:
         return []
-    order = sorted((i for i in range(count) if i != bank.base_index), key=lambda i: geo.mouth_opening(bank.points[i]))[:-1]
+    order = sorted((i for i in range(count) if i != bank.base_index), key=lambda i: geo.mouth_opening(bank.points[i]))[
+        :-1
+    ]
     step = max(3, min(6, len(order) // 2))
     return sorted(order[step // 2 :: step])
 
@@ -67,10 +82,15 @@ def sources_of(bank: PhotoBank, count: int, excluded: Sequence[int]) -> list[int
 
 
 def make_pairs(
-    bank: PhotoBank, scale: float, sources: Sequence[int], learn_from: Sequence[int], targets: Sequence[int],
+    bank: PhotoBank,
+    scale: float,
+    sources: Sequence[int],
+    learn_from: Sequence[int],
+    targets: Sequence[int],
     progress: Callable[[float, str], None] | None = None,
-) -> dict[str, PairSet]:  # fmt: skip
-    """Pairs of every source with every target, a set per patch. References and mouth exemplars come from `learn_from` only,
+) -> dict[str, PairSet]:
+    """Pairs of every source with every target, a set per patch. References and mouth exemplars come from `learn_from`
+    only,
     never from the target itself; so an examination photo stays unseen."""
     base = bank.points[bank.base_index]
     triangles, hole = face_triangles(base)
@@ -88,14 +108,36 @@ def make_pairs(
             warped = bend_photo(bank, source, goal, [i for i in library if i != source] or library, triangles, hole)
             for patch in PATCHES:
                 matrix = follow(base, goal, anchors[patch.name])
-                rows[patch.name].append(_pair(bank, patch, scale, matrix, warped, source, target, library, triangles, hole, anchors[patch.name]))
+                rows[patch.name].append(
+                    _pair(
+                        bank,
+                        patch,
+                        scale,
+                        matrix,
+                        warped,
+                        source,
+                        target,
+                        library,
+                        triangles,
+                        hole,
+                        anchors[patch.name],
+                    )
+                )
         if progress is not None:
             progress((number + 1) / len(targets), "preparing pairs")
     return {name: _stacked(found) for name, found in rows.items() if found}
 
 
-def bend_photo(bank: PhotoBank, source: int, goal: Points, library: Sequence[int], triangles: NDArray[np.int32], hole: NDArray[np.bool_]) -> Image:
-    """Bank photo `source` bent to the mesh `goal` (crop pixels) with mouth and eye layers, as the film would show it."""
+def bend_photo(
+    bank: PhotoBank,
+    source: int,
+    goal: Points,
+    library: Sequence[int],
+    triangles: NDArray[np.int32],
+    hole: NDArray[np.bool_],
+) -> Image:
+    """Bank photo `source` bent to the mesh `goal` (crop pixels) with mouth and eye layers, as the film would show
+    it."""
     image, points = bank.crops[source], bank.points[source]
     middle = goal[: topo.SURFACE, :2]
     region = Region.around(middle, 2, CROP, CROP)
@@ -104,17 +146,25 @@ def bend_photo(bank: PhotoBank, source: int, goal: Points, library: Sequence[int
     rows, columns = region.slices
     canvas[rows, columns] = remap(image, *source_map(labels, triangle_maps(goal, points, triangles), region))
     mouths: Sequence[MouthExemplar] = [
-        exemplar for exemplar in (MouthExemplar.of(bank.crops[i], bank.points[i]) for i in library) if exemplar.opening >= 0.055
+        exemplar
+        for exemplar in (MouthExemplar.of(bank.crops[i], bank.points[i]) for i in library)
+        if exemplar.opening >= 0.055
     ] or [drawn_exemplar(image, points)]
     paint_mouth(canvas, goal, CROP_IPD, mouths, lip_line_colour(image, points))
     still, gaze = eyes_of(points, goal)
-    shut = [float(np.clip(1.15 - 1.3 * g / max(s, 0.05), 0, 1)) for g, s in zip(geo.eye_opening(goal), geo.eye_opening(points), strict=True)]
-    paint_eyes(canvas, image, points, goal, still, gaze, (shut[0] if shut[0] > 0.6 else 0.0, shut[1] if shut[1] > 0.6 else 0.0))
-    return canvas
+    shut = [
+        float(np.clip(1.15 - 1.3 * g / max(s, 0.05), 0, 1))
+        for g, s in zip(geo.eye_opening(goal), geo.eye_opening(points), strict=True)
+    ]
+    paint_eyes(
+        canvas, image, points, goal, still, gaze, (shut[0] if shut[0] > 0.6 else 0.0, shut[1] if shut[1] > 0.6 else 0.0)
+    )
+    return np.asarray(canvas, np.uint8)
 
 
 def eyes_of(source: Points, goal: Points) -> tuple[Points, tuple[float, float]]:
-    """Where the source's eyeballs come to lie in the target (lids ignored), and the target's gaze against the source's."""
+    """Where the source's eyeballs come to lie in the target (lids ignored), and the target's gaze against the
+    source's."""
     still = goal.copy()
     looks = []
     for ring, iris in ((topo.RIGHT_EYE, topo.RIGHT_IRIS), (topo.LEFT_EYE, topo.LEFT_IRIS)):
@@ -129,28 +179,62 @@ def eyes_of(source: Points, goal: Points) -> tuple[Points, tuple[float, float]]:
 
 
 def _pair(
-    bank: PhotoBank, patch: Patch, scale: float, matrix: NDArray[np.float64], warped: Image, source: int, target: int,
-    library: Sequence[int], triangles: NDArray[np.int32], hole: NDArray[np.bool_], base_matrix: NDArray[np.float64],
-) -> tuple[Image, Image, Image, int, int]:  # fmt: skip
+    bank: PhotoBank,
+    patch: Patch,
+    scale: float,
+    matrix: NDArray[np.float64],
+    warped: Image,
+    source: int,
+    target: int,
+    library: Sequence[int],
+    triangles: NDArray[np.int32],
+    hole: NDArray[np.bool_],
+    base_matrix: NDArray[np.float64],
+) -> tuple[Image, Image, Image, int, int]:
     height, width = patch.size(scale)
     goal = geo.apply(matrix, bank.points[target])
-    shapes = np.stack([shape_of(geo.apply(follow(bank.points[bank.base_index], bank.points[i], base_matrix), bank.points[i]), patch, scale) for i in library])
+    shapes = np.stack(
+        [
+            shape_of(
+                geo.apply(follow(bank.points[bank.base_index], bank.points[i], base_matrix), bank.points[i]),
+                patch,
+                scale,
+            )
+            for i in library
+        ]
+    )
     chosen = likest(shape_of(goal, patch, scale), shapes)
-    reference = bent([(w, bank.crops[library[i]], bank.points[library[i]]) for w, i in chosen], goal, triangles, hole, (height, width))
+    reference = bent(
+        [(w, bank.crops[library[i]], bank.points[library[i]]) for w, i in chosen],
+        goal,
+        triangles,
+        hole,
+        (height, width),
+    )
     cut = cut_patch(warped, matrix, (height, width))
     real = cut_patch(bank.crops[target], matrix, (height, width))
     unbent = geo.similarity(bank.points[source][list(topo.RIGID), :2], bank.points[target][list(topo.RIGID), :2])
     whole = np.hstack([matrix[:, :2] @ unbent[:, :2], (matrix[:, :2] @ unbent[:, 2] + matrix[:, 2])[:, None]])
     still = cut_patch(bank.crops[source], whole, (height, width))
-    return network_input(cut, reference, rasters(goal, patch, scale)), real.transpose(2, 0, 1), still.transpose(2, 0, 1), source, target
+    return (
+        network_input(cut, reference, rasters(goal, patch, scale)),
+        real.transpose(2, 0, 1),
+        still.transpose(2, 0, 1),
+        source,
+        target,
+    )
 
 
 def cut_patch(image: Image, matrix: NDArray[np.float64], size: tuple[int, int]) -> Image:
-    """The patch of a picture under a 2x3 map, uint8 [H, W, 3]; pictures much finer than the patch are smoothed first."""
+    """The patch of a picture under a 2x3 map, uint8 [H, W, 3]; pictures much finer than the patch are smoothed
+    first."""
     factor = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     if factor < 0.7:
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), 0.45 / factor), np.uint8)
-    return np.asarray(cv2.warpAffine(image, matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+    return np.asarray(
+        cv2.warpAffine(image, matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
+        np.uint8,
+    )
 
 
 def _stacked(rows: Sequence[tuple[Image, Image, Image, int, int]]) -> PairSet:
@@ -158,4 +242,15 @@ def _stacked(rows: Sequence[tuple[Image, Image, Image, int, int]]) -> PairSet:
     return PairSet(np.stack(inputs), np.stack(targets), np.stack(still), np.array(source), np.array(target))
 
 
-__all__ = ["EYES", "MOUTH", "PairSet", "bend_photo", "cut_patch", "eyes_of", "face_triangles", "held_out", "make_pairs", "sources_of"]
+__all__ = [
+    "EYES",
+    "MOUTH",
+    "PairSet",
+    "bend_photo",
+    "cut_patch",
+    "eyes_of",
+    "face_triangles",
+    "held_out",
+    "make_pairs",
+    "sources_of",
+]

@@ -1,18 +1,20 @@
-"""The places the refiner works on: an upright patch around the mouth and one over both eyes, moving with the head's bones.
+"""The places the refiner works on: an upright patch around the mouth and one over both eyes, moving with the head's
+bones.
 
-What the refiner sees in training and in the film is made by the same functions here: the bent photo, the same place from
+What the refiner sees in training and in the film is made by the same functions here: the bent photo, the same place
+from
 the likest other photos bent to the same shape, and rasters of where it may change anything.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from memorial_tasks.face import geometry as geo
 from memorial_tasks.face import topology as topo
+from memorial_tasks.face.pixels import cv2
 from memorial_tasks.face.warp import Region, label_map, remap, soft_polygon, source_map, triangle_maps
 
 Image = NDArray[np.uint8]
@@ -21,7 +23,8 @@ Points = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Patch:
-    """`height`, `width` in pixels, `ipd`: pixels between the eyes at scale 1; `shape`: points that tell photos apart."""
+    """`height`, `width` in pixels, `ipd`: pixels between the eyes at scale 1; `shape`: points that tell photos
+    apart."""
 
     name: str
     height: int
@@ -77,7 +80,13 @@ def likest(shape: NDArray[np.float64], shapes: NDArray[np.float64], count: int =
     return [(float(w), int(i)) for w, i in zip(kept, order[:count], strict=True) if w > 0.02]
 
 
-def bent(sources: Sequence[tuple[float, Image, Points]], target: Points, triangles: NDArray[np.int32], hole: NDArray[np.bool_], size: tuple[int, int]) -> Image:
+def bent(
+    sources: Sequence[tuple[float, Image, Points]],
+    target: Points,
+    triangles: NDArray[np.int32],
+    hole: NDArray[np.bool_],
+    size: tuple[int, int],
+) -> Image:
     """The weighted mean of source photos bent to the mesh `target` (patch pixels), uint8 [H, W, 3]."""
     height, width = size
     region = Region(0, 0, width, height)
@@ -89,7 +98,8 @@ def bent(sources: Sequence[tuple[float, Image, Points]], target: Points, triangl
 
 
 def rasters(target: Points, patch: Patch, scale: float) -> NDArray[np.uint8]:
-    """Where the refiner may change anything, the openings, and lips or brows: uint8 [3, H, W] from patch-pixel points."""
+    """Where the refiner may change anything, the openings, and lips or brows: uint8 [3, H, W] from patch-pixel
+    points."""
     height, width = patch.size(scale)
     region = Region(0, 0, width, height)
     unit = patch.ipd * scale
@@ -99,7 +109,10 @@ def rasters(target: Points, patch: Patch, scale: float) -> NDArray[np.uint8]:
         lips = soft_polygon(outer, region)
         allowed = cv2.dilate(lips, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_odd(0.10 * unit), _odd(0.10 * unit))))
         return _stack(cv2.GaussianBlur(allowed, (0, 0), 0.03 * unit), inner, lips, height, width)
-    eyes = np.maximum(soft_polygon(topo.polygon(target, topo.RIGHT_EYE), region), soft_polygon(topo.polygon(target, topo.LEFT_EYE), region))
+    eyes = np.maximum(
+        soft_polygon(topo.polygon(target, topo.RIGHT_EYE), region),
+        soft_polygon(topo.polygon(target, topo.LEFT_EYE), region),
+    )
     lids = np.zeros_like(eyes)
     for ring_up, ring_low in ((topo.RIGHT_UPPER[1], topo.RIGHT_LOWER[1]), (topo.LEFT_UPPER[1], topo.LEFT_LOWER[1])):
         outline = target[[*ring_up, *reversed(ring_low)], :2]
@@ -116,7 +129,9 @@ def _odd(value: float) -> int:
     return max(1, int(value) // 2 * 2 + 1)
 
 
-def _stack(allowed: NDArray[np.floating], opening: NDArray[np.floating], part: NDArray[np.floating], height: int, width: int) -> NDArray[np.uint8]:
+def _stack(
+    allowed: NDArray[np.floating], opening: NDArray[np.floating], part: NDArray[np.floating], height: int, width: int
+) -> NDArray[np.uint8]:
     edge = np.ones((height, width), np.float32)  # nothing may change at the patch's rim: no seam there
     rim = max(2, height // 16)
     ramp = np.linspace(0, 1, rim, dtype=np.float32)
@@ -124,7 +139,11 @@ def _stack(allowed: NDArray[np.floating], opening: NDArray[np.floating], part: N
     edge[-rim:] *= ramp[::-1, None]
     edge[:, :rim] *= ramp
     edge[:, -rim:] *= ramp[::-1]
-    return np.stack([(allowed * edge * 255).round(), (opening * 255).round(), (part * 255).round()]).clip(0, 255).astype(np.uint8)
+    return (
+        np.stack([(allowed * edge * 255).round(), (opening * 255).round(), (part * 255).round()])
+        .clip(0, 255)
+        .astype(np.uint8)
+    )
 
 
 def network_input(warped: Image, reference: Image, raster: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -1,8 +1,10 @@
 """The portrait GAN of the founding text: noise z to a portrait of the person (DCGAN, Radford 2016), torch only.
 
-Exactly the seeds' losses: L_G = -log D(G(z)) and L_D = -log D(x) - log(1 - D(G(z))), the saturating L_G = log(1 - D(G(z)))
+Exactly the seeds' losses: L_G = -log D(G(z)) and L_D = -log D(x) - log(1 - D(G(z))), the saturating L_G = log(1 -
+D(G(z)))
 as a switch, alternating training, and every stabiliser as a named switch that an ablation turns off alone. It draws the
-person's album in the model card and is the bench for the losses; the film's frames never come from it (no pose control).
+person's album in the model card and is the bench for the losses; the film's frames never come from it (no pose
+control).
 """
 
 from collections.abc import Callable
@@ -10,7 +12,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from memorial_tasks.errors import StepFailed
 from memorial_tasks.face.losses import critic_loss, generator_loss, r1_penalty
@@ -23,7 +25,8 @@ MOODS = ("neutral", "warm", "happy", "sad", "calm", "proud", "grateful")
 class GanConfig:
     """Sizes and switches. `side` is 16, 32 or 64 pixels; `width` the channels before the last layer.
 
-    `ttur`: "seed" (D 1e-4, G 4e-4), "sagan" (D 4e-4, G 1e-4) or "equal" (2e-4 both); `norm`: "batch", "instance" or "none"."""
+    `ttur`: "seed" (D 1e-4, G 4e-4), "sagan" (D 4e-4, G 1e-4) or "equal" (2e-4 both); `norm`: "batch", "instance" or
+    "none"."""
 
     side: int = 64
     width: int = 32
@@ -68,7 +71,11 @@ class PortraitGenerator(nn.Module):
         layers: list[nn.Module] = [_norm(config.norm, top), nn.ReLU()]
         channels = top
         for _ in range(doublings):
-            layers += [nn.ConvTranspose2d(channels, channels // 2, 4, 2, 1), _norm(config.norm, channels // 2), nn.ReLU()]
+            layers += [
+                nn.ConvTranspose2d(channels, channels // 2, 4, 2, 1),
+                _norm(config.norm, channels // 2),
+                nn.ReLU(),
+            ]
             channels //= 2
         layers += [nn.ConvTranspose2d(channels, 3, 4, 2, 1), nn.Tanh()]
         self.body = nn.Sequential(*layers)
@@ -79,7 +86,8 @@ class PortraitGenerator(nn.Module):
         if self.moods is not None and mood is not None:
             z = z * (1 + self.moods(mood))
         first = self.start(z)
-        return self.body(first.view(len(z), -1, 4, 4))
+        pictures: Tensor = self.body(first.view(len(z), -1, 4, 4))
+        return pictures
 
 
 class PortraitCritic(nn.Module):
@@ -100,7 +108,7 @@ class PortraitCritic(nn.Module):
 
     def forward(self, pictures: Tensor, mood: Tensor | None = None) -> Tensor:
         features = self.body(pictures).flatten(1)
-        logits = self.last(features).squeeze(1)
+        logits: Tensor = self.last(features).squeeze(1)
         if self.moods is not None and mood is not None:
             logits = logits + (self.moods(mood) * features).sum(dim=1) / features.shape[1] ** 0.5
         return logits
@@ -116,9 +124,13 @@ class GanResult:
 
 
 def train_portrait_gan(
-    pictures: Tensor, config: GanConfig, seed: int, moods: Tensor | None = None,
-    progress: Callable[[float, str], None] = lambda fraction, message: None, device: torch.device | None = None,
-) -> GanResult:  # fmt: skip
+    pictures: Tensor,
+    config: GanConfig,
+    seed: int,
+    moods: Tensor | None = None,
+    progress: Callable[[float, str], None] = lambda fraction, message: None,
+    device: torch.device | None = None,
+) -> GanResult:
     """Alternate one D and one G update a step on `pictures` float [N, 3, side, side] in -1..1, `moods` int [N].
 
     Deterministic on a CPU for a seed. `StepFailed` when a loss is not finite."""
@@ -130,7 +142,11 @@ def train_portrait_gan(
     d_rate, g_rate = config.rates
     g_optimiser = torch.optim.Adam(generator.parameters(), g_rate, betas=(0.5, 0.999))
     d_optimiser = torch.optim.Adam(critic.parameters(), d_rate, betas=(0.5, 0.999))
-    schedules = [torch.optim.lr_scheduler.CosineAnnealingLR(o, config.steps) for o in (g_optimiser, d_optimiser)] if config.schedule else []
+    schedules = (
+        [torch.optim.lr_scheduler.CosineAnnealingLR(o, config.steps) for o in (g_optimiser, d_optimiser)]
+        if config.schedule
+        else []
+    )
     result = GanResult(average, critic)
     for step in range(config.steps):
         index = torch.randint(len(pictures), (config.batch,))
@@ -150,7 +166,11 @@ def train_portrait_gan(
         _average(average, generator, config.ema, step)
         row["g"] = float(g_loss.detach())
         if not all(value == value and abs(value) < 1e6 for value in row.values()):
-            raise StepFailed("the portrait GAN's loss is not finite", where=f"step {step}", remedy="use the stabilisers, or another seed")
+            raise StepFailed(
+                "the portrait GAN's loss is not finite",
+                where=f"step {step}",
+                remedy="use the stabilisers, or another seed",
+            )
         result.curves.append(row)
         progress((step + 1) / config.steps, f"step {step + 1} of {config.steps}")
     average.requires_grad_(False).eval()
@@ -158,8 +178,14 @@ def train_portrait_gan(
 
 
 def _critic_update(
-    critic: PortraitCritic, optimiser: torch.optim.Optimizer, real: Tensor, fake: Tensor, mood: Tensor | None, config: GanConfig, step: int
-) -> dict[str, float]:  # fmt: skip
+    critic: PortraitCritic,
+    optimiser: torch.optim.Optimizer,
+    real: Tensor,
+    fake: Tensor,
+    mood: Tensor | None,
+    config: GanConfig,
+    step: int,
+) -> dict[str, float]:
     penalise = config.r1_gamma > 0 and step % config.r1_every == 0
     shown = (_shaken(real) if config.diff_augment else real).detach().requires_grad_(penalise)
     real_logits = critic(shown, mood)
@@ -180,8 +206,8 @@ def _average(average: PortraitGenerator, generator: PortraitGenerator, decay: fl
     with torch.no_grad():
         for mean, value in zip(average.parameters(), generator.parameters(), strict=True):
             mean.lerp_(value, 1 - keep)
-        for mean, value in zip(average.buffers(), generator.buffers(), strict=True):
-            mean.copy_(value)
+        for kept, buffer in zip(average.buffers(), generator.buffers(), strict=True):
+            kept.copy_(buffer)
 
 
 def _shaken(pictures: Tensor) -> Tensor:
@@ -206,7 +232,8 @@ def sample(generator: PortraitGenerator, count: int, seed: int, mood: int | None
     z = torch.randn(count, generator.config.noise, generator=draw)
     label = torch.full((count,), mood) if mood is not None and generator.config.moods else None
     with torch.inference_mode():
-        return generator(z, label)
+        pictures: Tensor = generator(z, label)
+    return pictures
 
 
 def interpolate(generator: PortraitGenerator, count: int, seed: int) -> Tensor:
@@ -217,10 +244,13 @@ def interpolate(generator: PortraitGenerator, count: int, seed: int) -> Tensor:
     t = torch.linspace(0, 1, count)[:, None]
     z = (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)
     with torch.inference_mode():
-        return generator(z)
+        pictures: Tensor = generator(z)
+    return pictures
 
 
 def nearest_training_distance(pictures: Tensor, training: Tensor) -> Tensor:
-    """Smallest root-mean-square difference of each picture [N, 3, s, s] to any training picture: near 0 is memorised."""
+    """Smallest root-mean-square difference of each picture [N, 3, s, s] to any training picture: near 0 is
+    memorised."""
     flat, known = pictures.flatten(1), training.flatten(1)
-    return torch.cdist(flat, known).min(dim=1).values / flat.shape[1] ** 0.5
+    nearest: Tensor = torch.cdist(flat, known).min(dim=1).values
+    return nearest / float(flat.shape[1] ** 0.5)

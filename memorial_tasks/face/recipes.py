@@ -39,10 +39,21 @@ class Recipe:
 
 
 RECIPES = {
-    "tiny": Recipe("tiny", 0.5, (16, 32, 64), 12, 6, 150, 90, 16.0, sources=2, evaluate_every=50),
-    "cpu": Recipe("cpu", 1.0, (16, 32, 64, 96), 16, 6, 480, 260, 170.0),
+    "tiny": Recipe("tiny", 0.5, (16, 32, 64), 12, 6, 240, 120, 14.0, sources=2, evaluate_every=50),
+    "cpu": Recipe("cpu", 1.0, (16, 32, 64, 96), 16, 6, 360, 180, 150.0),
     "production": Recipe(
-        "production", 2.0, (48, 96, 192, 384, 384), 64, 16, 4000, 400, 1800.0, sources=6, ema=0.999, adversarial=0.5, evaluate_every=200
+        "production",
+        2.0,
+        (48, 96, 192, 384, 384),
+        64,
+        16,
+        4000,
+        400,
+        1800.0,
+        sources=6,
+        ema=0.999,
+        adversarial=0.5,
+        evaluate_every=200,
     ),
 }
 
@@ -50,5 +61,14 @@ RECIPES = {
 def recipe(name: str) -> Recipe:
     """The recipe called `name`; `InputRefused` for an unknown one."""
     if name not in RECIPES:
-        raise InputRefused([Problem("face.config", f"there is no face training config {name!r}", f"choose one of {', '.join(RECIPES)}", field="config")])
+        raise InputRefused(
+            [
+                Problem(
+                    "face.config",
+                    f"there is no face training config {name!r}",
+                    f"choose one of {', '.join(RECIPES)}",
+                    field="config",
+                )
+            ]
+        )
     return RECIPES[name]

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from memorial_tasks.face import topology as topo
 from memorial_tasks.face.bank import PhotoBank
 from memorial_tasks.face.networks import RefinerNet, composite
 from memorial_tasks.face.patches import PATCHES, Patch, anchor, bent, follow, likest, network_input, rasters, shape_of
+from memorial_tasks.face.pixels import cv2
 from memorial_tasks.face.rig import FaceState
 from memorial_tasks.face.surface import build_surface
 from memorial_tasks.face.train import load_model, normalise
@@ -56,7 +56,8 @@ class Refiner:
 
     @staticmethod
     def load(path: Path, bank: PhotoBank) -> "Refiner | None":
-        """Read a model file; None when training decided that the warp alone is better. `ModelRefused` for foreign files."""
+        """Read a model file; None when training decided that the warp alone is better. `ModelRefused` for foreign
+        files."""
         generators, about = load_model(path)
         return Refiner(generators, float(about["scale"]), bank) if generators else None
 
@@ -73,7 +74,9 @@ class Refiner:
         self._irises(goal, state, matrix)
         shape = shape_of(goal, place.patch, self.scale)
         chosen = likest(shape, place.shapes)
-        nearest = min(float(np.sqrt(((place.shapes[i] - shape) ** 2).reshape(-1, 2).sum(axis=1).mean())) for _, i in chosen)
+        nearest = min(
+            float(np.sqrt(((place.shapes[i] - shape) ** 2).reshape(-1, 2).sum(axis=1).mean())) for _, i in chosen
+        )
         trust = 1 - float(geo.smoothstep(TRUSTED, LOST, nearest))
         if trust <= 0.01:
             return
@@ -93,10 +96,16 @@ class Refiner:
         soft = cv2.GaussianBlur(region, (0, 0), 0.45 / factor) if factor < 0.7 else region
         cut = cv2.warpAffine(soft, local, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         with torch.inference_mode():
-            inputs = normalise(torch.from_numpy(network_input(cut, reference, rasters(goal, place.patch, self.scale)))[None])
-            change = (composite(inputs, *place.network(inputs)) - inputs[:, :3])[0].numpy().transpose(1, 2, 0) * np.float32(127.5 * trust)
+            inputs = normalise(
+                torch.from_numpy(network_input(cut, reference, rasters(goal, place.patch, self.scale)))[None]
+            )
+            change = (composite(inputs, *place.network(inputs)) - inputs[:, :3])[0].numpy().transpose(
+                1, 2, 0
+            ) * np.float32(127.5 * trust)
         size = (region.shape[1], region.shape[0])
-        wide = cv2.warpAffine(change, local, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_CONSTANT)
+        wide = cv2.warpAffine(
+            change, local, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_CONSTANT
+        )
         canvas[top:bottom, left:right] = (region.astype(np.float32) + wide).round().clip(0, 255).astype(np.uint8)
 
     def _irises(self, goal: NDArray[np.float32], state: FaceState, matrix: NDArray[np.float64]) -> None:

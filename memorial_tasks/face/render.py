@@ -1,6 +1,7 @@
 """The talking portrait: performance curves in, full portrait frames out.
 
-Each frame bends the person's own photo by the rig (skin, hair and clothes are never redrawn), lays the mouth's inside and
+Each frame bends the person's own photo by the rig (skin, hair and clothes are never redrawn), lays the mouth's inside
+and
 the eyeballs behind lips and lids, and lets the trained refiner correct mouth and eyes where it has learned to. The
 background stays still behind the person's matte.
 """
@@ -9,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +19,7 @@ from memorial_tasks.face.bank import PhotoBank, load_bank
 from memorial_tasks.face.eyes import paint_eyes
 from memorial_tasks.face.matte import clean_plate
 from memorial_tasks.face.mouth import MouthExemplar, drawn_exemplar, lip_line_colour, paint_mouth
+from memorial_tasks.face.pixels import cv2
 from memorial_tasks.face.refine import Refiner
 from memorial_tasks.face.rig import CHANNELS, FaceState, Rig
 from memorial_tasks.face.surface import Surface, build_surface
@@ -55,14 +56,18 @@ class FaceRenderer:
         limit = 1.0 if bank.shows_teeth else 0.6
         plate = clean_plate(portrait, bank.matte)
         rig = Rig(surface, mesh, limit)
-        self.scene = _Scene(portrait, mesh, bank.matte, plate, surface, rig, exemplars, lip_line_colour(portrait, mesh), refiner)
+        self.scene = _Scene(
+            portrait, mesh, bank.matte, plate, surface, rig, exemplars, lip_line_colour(portrait, mesh), refiner
+        )
 
     @staticmethod
     def load(bank_dir: Path, model: Path | None = None) -> "FaceRenderer":
-        """Read `bank.safetensors`, `bank.json` and `base.png` from a folder, and the refiner from the file `model`; when no
+        """Read `bank.safetensors`, `bank.json` and `base.png` from a folder, and the refiner from the file `model`;
+        when no
         file is given, from `model.safetensors` beside the bank if there is one.
 
-        Raises `InputRefused` when the bank is incomplete and `ModelRefused` when the weights are of another architecture."""
+        Raises `InputRefused` when the bank is incomplete and `ModelRefused` when the weights are of another
+        architecture."""
         bank = load_bank(bank_dir)
         weights = bank_dir / "model.safetensors" if model is None or model.is_dir() else model
         if not weights.is_file() and (model is None or model.is_dir()):
@@ -76,12 +81,16 @@ class FaceRenderer:
         return width, height
 
     def matte(self) -> Image:
-        """The person against the background, uint8 [H, W], 255 = person, soft edges, wide enough for the head's motion."""
+        """The person against the background, uint8 [H, W], 255 = person, soft edges, wide enough for the head's
+        motion."""
         wide = cv2.dilate(self.scene.matte, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
         return np.asarray((cv2.GaussianBlur(wide, (0, 0), 0.8) * 255).round(), np.uint8)
 
     def frames(
-        self, curves: Mapping[str, NDArray[np.floating]], fps: float, progress: Callable[[float, str], None] | None = None
+        self,
+        curves: Mapping[str, NDArray[np.floating]],
+        fps: float,
+        progress: Callable[[float, str], None] | None = None,
     ) -> Iterator[Image]:
         """RGB frames uint8 [H, W, 3], one for each sample of the curves, which are already at `fps` (channels of
         `face.rig.CHANNELS`; missing ones rest). `InputRefused` for curves of unequal length or unknown range."""
@@ -98,7 +107,9 @@ class FaceRenderer:
         height, width = scene.portrait.shape[:2]
         maps = triangle_maps(state.points, scene.surface.points, scene.surface.triangles)
         whole = Region(0, 0, width, height)
-        map_x, map_y = source_map(label_map(state.points, scene.surface.triangles, whole, COARSE, scene.surface.hole), maps, whole, COARSE)
+        map_x, map_y = source_map(
+            label_map(state.points, scene.surface.triangles, whole, COARSE, scene.surface.hole), maps, whole, COARSE
+        )
         face = Region.around(state.points[: topo.SURFACE, :2], 4, width, height)
         self._insert(map_x, map_y, state, maps, face, FINE)
         for region in self._openings(state):
@@ -111,7 +122,17 @@ class FaceRenderer:
         cover = cv2.remap(scene.matte, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return blend(scene.plate, bent, np.ascontiguousarray(cover))
 
-    def _insert(self, map_x: Map, map_y: Map, state: FaceState, maps: NDArray[np.float64], region: Region, step: int) -> None:
+    def close_up(self, values: Mapping[str, float]) -> Image:
+        """The head alone of one frame, for contact sheets."""
+        mesh, ipd = self.scene.mesh, self.scene.rig.ipd
+        height, width = self.scene.portrait.shape[:2]
+        centre = mesh[list(topo.OVAL), :2].mean(axis=0)
+        rows, columns = Region.around(centre[None], 1.75 * ipd, width, height).slices
+        return self.frame(values)[rows, columns]
+
+    def _insert(
+        self, map_x: Map, map_y: Map, state: FaceState, maps: NDArray[np.float64], region: Region, step: int
+    ) -> None:
         labels = label_map(state.points, self.scene.surface.triangles, region, step, self.scene.surface.hole)
         rows, columns = region.slices
         map_x[rows, columns], map_y[rows, columns] = source_map(labels, maps, region, step)
@@ -127,9 +148,19 @@ class FaceRenderer:
 def _checked(curves: Mapping[str, NDArray[np.floating]]) -> int:
     lengths = {len(curve) for name, curve in curves.items() if name in CHANNELS}
     if len(lengths) != 1:
-        raise InputRefused([Problem("face.curves", "the performance curves are empty or of unequal length", "sample all channels at one frame rate")])
+        raise InputRefused(
+            [
+                Problem(
+                    "face.curves",
+                    "the performance curves are empty or of unequal length",
+                    "sample all channels at one frame rate",
+                )
+            ]
+        )
     if any(not np.isfinite(curve).all() for curve in curves.values()):
-        raise InputRefused([Problem("face.curves_nan", "a performance curve is not finite", "render the performance score again")])
+        raise InputRefused(
+            [Problem("face.curves_nan", "a performance curve is not finite", "render the performance score again")]
+        )
     return lengths.pop()
 
 

@@ -1,6 +1,7 @@
 """The driver rig: performance channels to positions of the surface points.
 
-Hand-made offsets after the Facial Action Coding System (Ekman & Friesen 1978), laid on the person's own mesh: jaw AU26/27,
+Hand-made offsets after the Facial Action Coding System (Ekman & Friesen 1978), laid on the person's own mesh: jaw
+AU26/27,
 stretch AU20, pucker AU18, press AU24, tuck, smile AU12 with cheek AU6, corners down AU15, brows AU1/2/4, lids AU43/7.
 All offsets are linear in the channels except the lips' meeting line: mouth opening is absolute, so 0 closes the lips of
 any base photo, also of a toothy smile. Head turns are rotations of the mesh about the neck, with the mesh's depth.
@@ -19,10 +20,28 @@ from memorial_tasks.face.surface import Surface
 Field = NDArray[np.float64]
 
 CHANNELS = (
-    "jaw_open", "lip_wide", "lip_pucker", "lip_press", "lip_tuck", "smile", "cheek", "brow_inner", "brow_outer",
-    "brow_lower", "blink_left", "blink_right", "squint", "gaze_x", "gaze_y", "head_yaw", "head_pitch", "head_roll",
-    "head_x", "head_y", "breath",
-)  # fmt: skip
+    "jaw_open",
+    "lip_wide",
+    "lip_pucker",
+    "lip_press",
+    "lip_tuck",
+    "smile",
+    "cheek",
+    "brow_inner",
+    "brow_outer",
+    "brow_lower",
+    "blink_left",
+    "blink_right",
+    "squint",
+    "gaze_x",
+    "gaze_y",
+    "head_yaw",
+    "head_pitch",
+    "head_roll",
+    "head_x",
+    "head_y",
+    "breath",
+)
 WIDEST = 0.30  # ipd between the inner lips at jaw_open = 1
 TURN_LIMIT = 15.0  # degrees
 
@@ -101,7 +120,7 @@ class Rig:
         else:
             centre = self.flat[[int(i) for i in where]].mean(axis=0)
         delta = (self.flat - centre) / (sx, sy)
-        return np.exp(-0.5 * (delta**2).sum(axis=1))[:, None]
+        return np.asarray(np.exp(-0.5 * (delta**2).sum(axis=1))[:, None])
 
     def _fields(self) -> dict[str, tuple[Field, Field]]:
         flat = self.flat
@@ -117,10 +136,20 @@ class Rig:
         below_eyes = lower_lids * (flat[:, 1:] > flat[[145, 374], 1].min() - 0.02)
         upper = self._bump(topo.LIP_UPPER_OUTER[3:8], 0.28, 0.14)
         lower = self._bump(topo.LIP_LOWER_OUTER[3:8], 0.28, 0.16)
-        smile = 0.075 * corners.clip(0, 1) * side * x - 0.085 * corners.clip(0, 1) * y - 0.035 * cheeks * y + 0.012 * cheeks * side * x
+        smile = (
+            0.075 * corners.clip(0, 1) * side * x
+            - 0.085 * corners.clip(0, 1) * y
+            - 0.035 * cheeks * y
+            + 0.012 * cheeks * side * x
+        )
         smile = smile - 0.012 * below_eyes * y + 0.4 * 0.075 * np.abs(lips) * side * x - 0.01 * upper * y
         frown = 0.065 * corners.clip(0, 1) * y - 0.012 * corners.clip(0, 1) * side * x + 0.012 * lower * y
-        pucker = -0.135 * np.abs(lips) * side * x - 0.05 * corners.clip(0, 1) * side * x - 0.028 * upper * y + 0.028 * lower * y
+        pucker = (
+            -0.135 * np.abs(lips) * side * x
+            - 0.05 * corners.clip(0, 1) * side * x
+            - 0.028 * upper * y
+            + 0.028 * lower * y
+        )
         inner = self._bump((55, 107), 0.17, 0.20) + self._bump((285, 336), 0.17, 0.20)
         outer = self._bump((46, 53, 63, 105), 0.24, 0.20) + self._bump((276, 283, 293, 334), 0.24, 0.20)
         brows = self._bump((52, 65, 55), 0.26, 0.14) + self._bump((282, 295, 285), 0.26, 0.14)
@@ -140,7 +169,8 @@ class Rig:
         }
 
     def _lips(self) -> None:
-        """Weights by which the skin follows the upper lip, the lower lip and the jaw, and the closing of the base photo."""
+        """Weights by which the skin follows the upper lip, the lower lip and the jaw, and the closing of the base
+        photo."""
         flat = self.flat
         inner_u, inner_l = flat[list(topo.LIP_UPPER_INNER)], flat[list(topo.LIP_LOWER_INNER)]
         span = max(inner_u[-1, 0] - inner_u[0, 0], 0.2)
@@ -153,7 +183,7 @@ class Rig:
         def curve(ring: NDArray[np.float64]) -> Field:
             place = (ring[:, 0] - self.mouth_x) / span
             order = np.argsort(place)
-            return np.interp(grid, place[order], ring[order, 1])
+            return np.asarray(np.interp(grid, place[order], ring[order, 1]))
 
         upper_c, lower_c = curve(inner_u), curve(inner_l)
         gap = np.maximum(lower_c - upper_c, 0.0)
@@ -178,7 +208,9 @@ class Rig:
         self.upper = (above * fall_u * near)[:, None]
         self.lower = (below * fall_l * near)[:, None]
         closing = np.zeros_like(flat)
-        closing[:, 1] = self.upper[:, 0] * np.interp(along, grid, meet - upper_c) + self.lower[:, 0] * np.interp(along, grid, meet - lower_c)
+        closing[:, 1] = self.upper[:, 0] * np.interp(along, grid, meet - upper_c) + self.lower[:, 0] * np.interp(
+            along, grid, meet - lower_c
+        )
         for ring, line in ((topo.LIP_UPPER_INNER, meet), (topo.LIP_LOWER_INNER, meet)):  # the seam itself: exact
             for index in ring[1:-1]:
                 closing[index, 1] = np.interp(along[index], grid, line) - flat[index, 1]
@@ -191,7 +223,9 @@ class Rig:
         jaw_y = geo.smoothstep(-0.10, 0.30 * chin, depth)
         jaw_x = 1 - geo.smoothstep(0.30, 1.15, x_off)
         lip_part = np.where(seam, profile, np.maximum(profile, 0.55 * jaw_y + 0.25 * (depth > 0)))
-        jaw = np.where(is_lower | (seam & (below > 0)), lip_part, jaw_y * jaw_x * np.where(depth > 0.0, 1.0, 0.6)) * below
+        jaw = (
+            np.where(is_lower | (seam & (below > 0)), lip_part, jaw_y * jaw_x * np.where(depth > 0.0, 1.0, 0.6)) * below
+        )
         for index in corners:
             jaw[index] = 0.30 if index not in (78, 308) else 0.26
         self.jaw = jaw[:, None]
@@ -216,11 +250,11 @@ class Rig:
         offset = self.closing.copy()
         offset += down * gap * 0.88 * self.jaw
         offset -= down * gap * 0.12 * np.where(self.seam_upper, self.profile, self.upper * self.profile)
-        offset += down * 0.30 * held * self.jaw * geo.smoothstep(0.10, 0.45, self.depth) * (1 - 0.0 * self.lower)
+        offset += down * 0.30 * held * self.jaw * geo.smoothstep(0.10, 0.45, self.depth)
         offset += 0.16 * gap * self.narrow
         offset += 0.30 * press * (self.thin_u + self.thin_l) - 0.012 * press * self.narrow
         offset += tuck * 0.40 * self.thin_l
-        return offset
+        return np.asarray(offset)
 
     def _lids(self) -> None:
         self.lid_fields: list[Field] = []
@@ -245,12 +279,16 @@ class Rig:
 
     def _blinks(self, v: Mapping[str, float]) -> Field:
         offset = np.zeros_like(self.flat)
-        for field, down, blink in zip(self.lid_fields, self.look_down, (v["blink_right"], v["blink_left"]), strict=True):
+        for field, down, blink in zip(
+            self.lid_fields, self.look_down, (v["blink_right"], v["blink_left"]), strict=True
+        ):
             shut = np.clip(blink, 0, 1)
             rest = 1 - shut
-            lowered = 0.22 * np.clip(v["gaze_y"], 0, 1) + 0.10 * np.clip(v["squint"], 0, 1) + 0.08 * np.clip(v["smile"], 0, 1)
+            lowered = (
+                0.22 * np.clip(v["gaze_y"], 0, 1) + 0.10 * np.clip(v["squint"], 0, 1) + 0.08 * np.clip(v["smile"], 0, 1)
+            )
             offset += field * shut + down * lowered * rest
-        return offset
+        return np.asarray(offset)
 
     # --- head ----------------------------------------------------------------------------------------------------
 
@@ -279,7 +317,9 @@ class Rig:
         full[ring] = offset[surface.outer[ring]] * surface.follow[ring, None]
         flat = self.body_flat + full
         share = surface.head[:, None].astype(np.float64)
-        yaw, pitch, roll = (np.radians(np.clip(v[n], -TURN_LIMIT, TURN_LIMIT)) for n in ("head_yaw", "head_pitch", "head_roll"))
+        yaw, pitch, roll = (
+            np.radians(np.clip(v[n], -TURN_LIMIT, TURN_LIMIT)) for n in ("head_yaw", "head_pitch", "head_roll")
+        )
         rel = flat - self.turn_point
         z = self.depths
         is_face = np.zeros(len(flat))
@@ -289,7 +329,13 @@ class Rig:
         dy = -z * np.sin(pitch) + rel[:, 1] * (np.cos(pitch) - 1) * is_face
         turned = flat + share * np.stack([dx, dy], axis=1)
         spin = turned - self.neck_point
-        rolled = np.stack([spin[:, 0] * np.cos(roll) - spin[:, 1] * np.sin(roll), spin[:, 0] * np.sin(roll) + spin[:, 1] * np.cos(roll)], axis=1)
+        rolled = np.stack(
+            [
+                spin[:, 0] * np.cos(roll) - spin[:, 1] * np.sin(roll),
+                spin[:, 0] * np.sin(roll) + spin[:, 1] * np.cos(roll),
+            ],
+            axis=1,
+        )
         turned = turned + (rolled - spin) * ((share - 0.2) / 0.8).clip(0, 1)
         turned = turned + share * np.array([[v["head_x"], v["head_y"]]])
         lift = -0.022 * np.clip(v["breath"], -1, 1) * (surface.body[:, None] + 0.3 * share)
@@ -323,4 +369,4 @@ def _adjacency(count: int, triangles: NDArray[np.int32]) -> NDArray[np.float32]:
     for a, b in ((0, 1), (1, 2), (2, 0)):
         matrix[triangles[:, a], triangles[:, b]] = 1
         matrix[triangles[:, b], triangles[:, a]] = 1
-    return matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    return np.asarray(matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1), np.float32)

@@ -21,8 +21,10 @@ class Surface:
     """All points of the moving picture and what each takes part in.
 
     `points` float32 [V, 3] (the first 468 are the mesh), `triangles` int32 [M, 3], `hole` bool [M] marks mouth and eye
-    openings, `outer` int32 [V]: for ring points the index of the oval point they follow (else -1), `follow` float32 [V]:
-    how much of that point's expression they take over, `head` float32 [V]: share of the head motion, `body`: of breathing.
+    openings, `outer` int32 [V]: for ring points the index of the oval point they follow (else -1), `follow` float32
+    [V]:
+    how much of that point's expression they take over, `head` float32 [V]: share of the head motion, `body`: of
+    breathing.
     """
 
     points: NDArray[np.float32]
@@ -75,9 +77,14 @@ def build_surface(mesh: NDArray[np.float32], width: int, height: int) -> Surface
     first = np.argsort(~hole, kind="stable")  # openings are painted first, skin over their rims
     triangles, hole = triangles[first], hole[first]
     return Surface(
-        np.vstack(points).astype(np.float32), triangles, hole, np.array(outer, np.int32), np.array(follow, np.float32),
-        np.array(head, np.float32), np.array(body, np.float32),
-    )  # fmt: skip
+        np.vstack(points).astype(np.float32),
+        triangles,
+        hole,
+        np.array(outer, np.int32),
+        np.array(follow, np.float32),
+        np.array(head, np.float32),
+        np.array(body, np.float32),
+    )
 
 
 def _frame(mesh: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -91,6 +98,13 @@ def _opened(face: NDArray[np.float64], ipd: float) -> NDArray[np.float64]:
     """The mesh laid out with the lips and lids apart, whatever the photo shows."""
     result = face.copy()
     axes = _frame(face.astype(np.float32))
+    _part_lips(result, face, axes, ipd)
+    _part_lids(result, face, axes[1])
+    return result
+
+
+def _part_lips(result: NDArray[np.float64], face: NDArray[np.float64], axes: NDArray[np.float64], ipd: float) -> None:
+    """Lower the lower lip in `result`; the rows of the chin below are pressed together in their order."""
     down = axes[1]
     along = (face[:, :2] - face[13, :2]) @ axes[0]
     half = max(abs(along[308] - along[78]) / 2, 1e-6)
@@ -106,33 +120,34 @@ def _opened(face: NDArray[np.float64], ipd: float) -> NDArray[np.float64]:
             want = (0.16 + 2 * depth) * ipd * profile
             if gap < want:
                 result[low, :2] += down * (want - gap)
-    chin = [i for i in range(topo.SURFACE) if i not in topo.OVAL and i not in set(topo.OUTER_MOUTH + topo.INNER_MOUTH)]
-    lower_lip = result[17, :2] @ down
-    floor = face[topo.CHIN, :2] @ down
     shift = (result[17, :2] - face[17, :2]) @ down
-    lips = set(sum((topo.LIP_LOWER_INNER, topo.LIP_LOWER_NEAR, topo.LIP_LOWER_MIDDLE, topo.LIP_UPPER_INNER), ()))
-    lips |= set(topo.LIP_UPPER_NEAR + topo.LIP_UPPER_MIDDLE + topo.LIP_LOWER_OUTER)
-    for index in chin:
-        depth = face[index, :2] @ down - face[17, :2] @ down
-        if index in lips or depth <= 0 or abs(along[index]) > 1.6 * half:
+    room = max((face[topo.CHIN, :2] - face[17, :2]) @ down, 1e-6)
+    fixed = {*topo.OVAL, *topo.OUTER_MOUTH, *topo.INNER_MOUTH, *topo.LIP_UPPER_NEAR, *topo.LIP_LOWER_NEAR}
+    fixed |= {*topo.LIP_UPPER_MIDDLE, *topo.LIP_LOWER_MIDDLE}
+    for index in range(topo.SURFACE):
+        depth = (face[index, :2] - face[17, :2]) @ down
+        if index in fixed or depth <= 0 or abs(along[index]) > 1.6 * half:
             continue
-        room = max(floor - face[17, :2] @ down, 1e-6)  # keep the order of the rows, pressed into what is left
         fade = max(0.0, 1 - max(0.0, abs(along[index]) - half) / (0.6 * half))
         result[index, :2] += down * shift * max(0.0, 1 - depth / room) * fade
-    _ = lower_lip
-    for upper, lower in ((topo.RIGHT_UPPER, topo.RIGHT_LOWER), (topo.LEFT_UPPER, topo.LEFT_LOWER)):
-        width = np.linalg.norm(face[lower[0][0], :2] - face[lower[0][-1], :2])
-        for k, (up, low) in enumerate(zip(upper[0], lower[0][1:-1], strict=True)):
-            want = 0.22 * width * (1 - ((k - 3) / 4.5) ** 2)
+
+
+def _part_lids(result: NDArray[np.float64], face: NDArray[np.float64], down: NDArray[np.float64]) -> None:
+    """Lift the upper lids of eyes that are nearly shut."""
+    for above, below in ((topo.RIGHT_UPPER, topo.RIGHT_LOWER), (topo.LEFT_UPPER, topo.LEFT_LOWER)):
+        width = float(np.linalg.norm(face[below[0][0], :2] - face[below[0][-1], :2]))
+        for place, (up, low) in enumerate(zip(above[0], below[0][1:-1], strict=True)):
+            want = 0.22 * width * (1 - ((place - 3) / 4.5) ** 2)
             gap = (face[low, :2] - face[up, :2]) @ down
             if gap < want:
                 result[up, :2] -= down * (want - gap)
-                result[upper[1][k], :2] -= down * (want - gap) * 0.9
-                result[upper[2][k], :2] -= down * (want - gap) * 0.5
-    return result
+                result[above[1][place], :2] -= down * (want - gap) * 0.9
+                result[above[2][place], :2] -= down * (want - gap) * 0.5
 
 
-def _reach(points: NDArray[np.float64], centre: NDArray[np.float64], axes: NDArray[np.float64], oval: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _reach(
+    points: NDArray[np.float64], centre: NDArray[np.float64], axes: NDArray[np.float64], oval: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Distance from the face centre in units of the oval (1 on it), and direction: -1 up .. 1 down."""
     local = (points - centre) @ axes.T
     extent = np.abs((oval[:, :2] - centre) @ axes.T).max(axis=0)
@@ -141,7 +156,9 @@ def _reach(points: NDArray[np.float64], centre: NDArray[np.float64], axes: NDArr
     return radius, scaled[:, 1] / np.maximum(radius, 1e-6)
 
 
-def _head_share(points: NDArray[np.float64], centre: NDArray[np.float64], axes: NDArray[np.float64], oval: NDArray[np.float64]) -> NDArray[np.float64]:
+def _head_share(
+    points: NDArray[np.float64], centre: NDArray[np.float64], axes: NDArray[np.float64], oval: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """1 on head and hair, sinking to 0.2 on the shoulders: a neck bends, a shoulder follows a little."""
     radius, down = _reach(points, centre, axes, oval)
     near = 1.6 - 0.45 * geo.smoothstep(0.2, 0.9, down)
@@ -149,14 +166,18 @@ def _head_share(points: NDArray[np.float64], centre: NDArray[np.float64], axes: 
     return np.asarray(1 - 0.8 * geo.smoothstep(0.0, 1.0, (radius - near) / (far - near)))
 
 
-def _below(points: NDArray[np.float64], centre: NDArray[np.float64], axes: NDArray[np.float64], oval: NDArray[np.float64]) -> NDArray[np.float64]:
+def _below(
+    points: NDArray[np.float64], centre: NDArray[np.float64], axes: NDArray[np.float64], oval: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """How much a point breathes: shoulders and chest do, the head hardly."""
     extent = np.abs((oval[:, :2] - centre) @ axes.T).max(axis=0)[1]
     drop = ((points - centre) @ axes[1]) / extent
     return geo.smoothstep(1.0, 2.0, drop)
 
 
-def _grid(centre: NDArray[np.float64], oval: NDArray[np.float64], width: int, height: int, ipd: float) -> NDArray[np.float64]:
+def _grid(
+    centre: NDArray[np.float64], oval: NDArray[np.float64], width: int, height: int, ipd: float
+) -> NDArray[np.float64]:
     step = max(0.55 * ipd, min(width, height) / 24)
     columns = np.linspace(-0.04 * width, 1.04 * width, max(4, int(width / step) + 2))
     rows = np.linspace(-0.04 * height, 1.04 * height, max(4, int(height / step) + 2))

@@ -1,6 +1,8 @@
-"""Training the refiner: supervised first, then against a discriminator; torch, safetensors and the standard library only.
+"""Training the refiner: supervised first, then against a discriminator; torch, safetensors and the standard library
+only.
 
-Features: alternating updates with the seeds' losses, R1, DiffAugment, feature matching, EMA, gradient clipping, both orders
+Features: alternating updates with the seeds' losses, R1, DiffAugment, feature matching, EMA, gradient clipping, both
+orders
 of rates, a checkpoint every few seconds from which training continues to the very same weights, and an answer to losses
 that are not finite or run away: back to the last good state at half the rate. Limits: one process, one device.
 """
@@ -19,7 +21,15 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from memorial_tasks.errors import ModelRefused, StepFailed
-from memorial_tasks.face.losses import augment, critic_loss, feature_matching, generator_loss, pyramid_l1, r1_penalty, total_variation
+from memorial_tasks.face.losses import (
+    augment,
+    critic_loss,
+    feature_matching,
+    generator_loss,
+    pyramid_l1,
+    r1_penalty,
+    total_variation,
+)
 from memorial_tasks.face.networks import PatchCritic, RefinerNet, composite
 from memorial_tasks.face.recipes import Recipe
 
@@ -28,14 +38,16 @@ CHECKPOINT = "face-training.safetensors"
 
 @dataclass(frozen=True)
 class Pairs:
-    """Tensors of one patch, uint8: `inputs` [P, 9, H, W], `targets` [P, 3, H, W]; `weight` float [P]: how often drawn."""
+    """Tensors of one patch, uint8: `inputs` [P, 9, H, W], `targets` [P, 3, H, W]; `weight` float [P]: how often
+    drawn."""
 
     inputs: Tensor
     targets: Tensor
     weight: Tensor
 
     def batch(self, index: Tensor, draw: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Network inputs and targets of chosen pairs, shifted and re-lit alike: few photos must teach more than themselves."""
+        """Network inputs and targets of chosen pairs, shifted and re-lit alike: few photos must teach more than
+        themselves."""
         inputs, target = normalise(self.inputs[index].to(device)), self.targets[index].to(device).float() / 127.5 - 1
         dy, dx = (int(torch.randint(-3, 4, (1,), generator=draw)) for _ in range(2))
         both = torch.roll(torch.cat([inputs, target], 1), (dy, dx), (2, 3))
@@ -86,13 +98,19 @@ class _State:
 
 
 def train(
-    pairs: Mapping[str, Pairs], recipe: Recipe, seed: int, checkpoints: Path, save_checkpoint: Callable[[], None],
-    progress: Callable[[float, str], None], evaluate: Callable[[str, RefinerNet], float] | None = None,
+    pairs: Mapping[str, Pairs],
+    recipe: Recipe,
+    seed: int,
+    checkpoints: Path,
+    save_checkpoint: Callable[[], None],
+    progress: Callable[[float, str], None],
+    evaluate: Callable[[str, RefinerNet], float] | None = None,
     device: torch.device | None = None,
-) -> Trained:  # fmt: skip
+) -> Trained:
     """Train one generator a patch.
 
-    `evaluate(patch, generator) -> dB` scores on photos never trained on; the best average seen is returned. A checkpoint in
+    `evaluate(patch, generator) -> dB` scores on photos never trained on; the best average seen is returned. A
+    checkpoint in
     the folder `checkpoints` of the same recipe and seed is continued. Deterministic on a CPU as long as the time budget
     `recipe.seconds` does not end it early. Raises `StepFailed` when training diverges again and again.
     """
@@ -109,10 +127,16 @@ def train(
     while state.step < recipe.steps and clock() - started < recipe.seconds:
         name = names[1] if len(names) > 1 and state.step % 3 == 2 else names[0]
         losses = _step(parts[name], pairs[name], recipe, seed, state, device)
-        if not all(math.isfinite(v) for v in losses.values()) or losses["l1"] > 4 * max(state.best.get("l1:" + name, math.inf), 0.02):
+        if not all(math.isfinite(v) for v in losses.values()) or losses["l1"] > 4 * max(
+            state.best.get("l1:" + name, math.inf), 0.02
+        ):
             failures += 1
             if failures > 5:
-                raise StepFailed("training diverged six times", where="train_face", remedy="use fewer, cleaner photos or another seed")
+                raise StepFailed(
+                    "training diverged six times",
+                    where="train_face",
+                    remedy="use fewer, cleaner photos or another seed",
+                )
             state.events.append(f"step {state.step}: losses ran away, back to step {good} at half the rate")
             _load_tensors(snapshot, parts, kept)
             state.step, state.rate = good + 1, state.rate * 0.5  # other batches than those that led astray
@@ -120,14 +144,23 @@ def train(
         state.best["l1:" + name] = min(state.best.get("l1:" + name, math.inf), losses["l1"])
         state.step += 1
         if state.step % 10 == 0 or state.step == recipe.steps:
-            state.curves.append({"step": float(state.step), "patch": float(names.index(name)), **{k: round(v, 5) for k, v in losses.items()}})
+            state.curves.append(
+                {
+                    "step": float(state.step),
+                    "patch": float(names.index(name)),
+                    **{k: round(v, 5) for k, v in losses.items()},
+                }
+            )
         if evaluate is not None and (state.step % recipe.evaluate_every == 0 or state.step == recipe.steps):
             _judge(parts, kept, state, evaluate)
         if state.step % 25 == 0:
             snapshot, good = _tensors(parts, kept), state.step
         state.seconds = clock() - started
         left = max(0.0, min(recipe.seconds - state.seconds, state.seconds / state.step * (recipe.steps - state.step)))
-        progress(min(1.0, max(state.step / recipe.steps, state.seconds / recipe.seconds)), f"step {state.step}, {left:.0f} s left")
+        progress(
+            min(1.0, max(state.step / recipe.steps, state.seconds / recipe.seconds)),
+            f"step {state.step}, {left:.0f} s left",
+        )
         if time.monotonic() - last_save >= recipe.checkpoint_s:
             _save(checkpoints / CHECKPOINT, recipe, seed, parts, kept, state)
             save_checkpoint()
@@ -140,11 +173,14 @@ def train(
         kept = {name: part.average for name, part in parts.items()}
     _save(checkpoints / CHECKPOINT, recipe, seed, parts, kept, state)
     save_checkpoint()
-    return Trained({n: g.eval() for n, g in kept.items()}, state.curves, state.step, state.seconds, state.events, resumed)
+    return Trained(
+        {n: g.eval() for n, g in kept.items()}, state.curves, state.step, state.seconds, state.events, resumed
+    )
 
 
 def _clock(device: torch.device) -> Callable[[], float]:
-    """Seconds of work: on a CPU the time the process really had, so that a busy machine does not shorten the training."""
+    """Seconds of work: on a CPU the time the process really had, so that a busy machine does not shorten the
+    training."""
     if device.type != "cpu":
         return time.monotonic
     return lambda: time.process_time() / torch.get_num_threads()
@@ -155,10 +191,12 @@ def _new_part(recipe: Recipe, device: torch.device) -> Part:
     generator = RefinerNet(recipe.channels).to(device)
     critic = PatchCritic(recipe.critic).to(device)
     return Part(
-        generator, critic, _copy(generator),
+        generator,
+        critic,
+        _copy(generator),
         torch.optim.Adam(generator.parameters(), g_rate, betas=(0.5, 0.999)),
         torch.optim.Adam(critic.parameters(), d_rate, betas=(0.5, 0.999)),
-    )  # fmt: skip
+    )
 
 
 def _copy(network: RefinerNet) -> RefinerNet:
@@ -169,7 +207,8 @@ def _copy(network: RefinerNet) -> RefinerNet:
 
 
 def _step(part: Part, pairs: Pairs, recipe: Recipe, seed: int, state: _State, device: torch.device) -> dict[str, float]:
-    """One alternating update. Batches and noise depend on seed and step alone, so a resumed run repeats them exactly."""
+    """One alternating update. Batches and noise depend on seed and step alone, so a resumed run repeats them
+    exactly."""
     step = state.step
     torch.manual_seed(seed * 1_000_003 + step)
     draw = torch.Generator().manual_seed(seed * 1_000_003 + step)
@@ -207,7 +246,7 @@ def _step(part: Part, pairs: Pairs, recipe: Recipe, seed: int, state: _State, de
         part.critic.requires_grad_(True)
         losses["g"] = float(adversarial.detach())
     part.g_optimiser.zero_grad(set_to_none=True)
-    loss.backward()
+    torch.autograd.backward(loss)
     nn.utils.clip_grad_norm_(part.generator.parameters(), recipe.clip)
     if not math.isfinite(float(loss.detach())):
         return losses | {"l1": math.nan}
@@ -219,7 +258,9 @@ def _step(part: Part, pairs: Pairs, recipe: Recipe, seed: int, state: _State, de
     return losses
 
 
-def _critic_step(part: Part, real: Tensor, fake: Tensor, rasters: Tensor, recipe: Recipe, step: int, draw: torch.Generator) -> dict[str, float]:
+def _critic_step(
+    part: Part, real: Tensor, fake: Tensor, rasters: Tensor, recipe: Recipe, step: int, draw: torch.Generator
+) -> dict[str, float]:
     real_in, real_raster = augment(real, rasters, draw) if recipe.diff_augment else (real, rasters)
     fake_in, fake_raster = augment(fake, rasters, draw) if recipe.diff_augment else (fake, rasters)
     penalise = recipe.r1_gamma > 0 and step % recipe.r1_every == 0
@@ -230,23 +271,28 @@ def _critic_step(part: Part, real: Tensor, fake: Tensor, rasters: Tensor, recipe
     if penalise:
         loss = loss + 0.5 * recipe.r1_gamma * recipe.r1_every * r1_penalty(real_logits, real_in)
     part.d_optimiser.zero_grad(set_to_none=True)
-    loss.backward()
+    torch.autograd.backward(loss)
     nn.utils.clip_grad_norm_(part.critic.parameters(), recipe.clip)
     part.d_optimiser.step()
     right = 0.5 * ((real_logits > 0).float().mean() + (fake_logits < 0).float().mean())
     return {"d": float(loss.detach()), "real": float(right)}
 
 
-def _judge(parts: dict[str, Part], kept: dict[str, RefinerNet], state: _State, evaluate: Callable[[str, RefinerNet], float]) -> None:
+def _judge(
+    parts: dict[str, Part], kept: dict[str, RefinerNet], state: _State, evaluate: Callable[[str, RefinerNet], float]
+) -> None:
     for name, part in parts.items():
         score = evaluate(name, part.average)
-        state.curves.append({"step": float(state.step), "patch": float(list(parts).index(name)), "held_out_db": round(score, 3)})
+        state.curves.append(
+            {"step": float(state.step), "patch": float(list(parts).index(name)), "held_out_db": round(score, 3)}
+        )
         if score > state.best.get("db:" + name, -math.inf) - 0.10:  # among equals the later, sharper one
             state.best["db:" + name] = max(score, state.best.get("db:" + name, -math.inf))
             kept[name].load_state_dict(part.average.state_dict())
 
 
-# --- checkpoints -------------------------------------------------------------------------------------------------------
+# --- checkpoints
+# -------------------------------------------------------------------------------------------------------
 
 
 def _tensors(parts: dict[str, Part], kept: dict[str, RefinerNet]) -> dict[str, Tensor]:
@@ -280,17 +326,39 @@ def _load_tensors(flat: Mapping[str, Tensor], parts: dict[str, Part], kept: dict
             optimiser.load_state_dict(document)
 
 
-def _save(path: Path, recipe: Recipe, seed: int, parts: dict[str, Part], kept: dict[str, RefinerNet], state: _State) -> None:
+def _save(
+    path: Path, recipe: Recipe, seed: int, parts: dict[str, Part], kept: dict[str, RefinerNet], state: _State
+) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    about = {"recipe": recipe.name, "channels": list(recipe.channels), "steps": recipe.steps, "seed": seed, "patches": sorted(parts),
-             "state": {"step": state.step, "seconds": state.seconds, "rate": state.rate, "best": state.best,
-                       "curves": state.curves, "events": state.events}}  # fmt: skip
+    about = {
+        "recipe": recipe.name,
+        "channels": list(recipe.channels),
+        "steps": recipe.steps,
+        "seed": seed,
+        "patches": sorted(parts),
+        "state": {
+            "step": state.step,
+            "seconds": state.seconds,
+            "rate": state.rate,
+            "best": state.best,
+            "curves": state.curves,
+            "events": state.events,
+        },
+    }
     part_file = path.with_suffix(".part")
     save_file(_tensors(parts, kept), str(part_file), metadata={"face": json.dumps(about)})
     part_file.replace(path)  # a kill in between leaves the older checkpoint whole
 
 
-def _resume(path: Path, recipe: Recipe, seed: int, parts: dict[str, Part], kept: dict[str, RefinerNet], state: _State, device: torch.device) -> bool:
+def _resume(
+    path: Path,
+    recipe: Recipe,
+    seed: int,
+    parts: dict[str, Part],
+    kept: dict[str, RefinerNet],
+    state: _State,
+    device: torch.device,
+) -> bool:
     if not path.is_file():
         return False
     try:
@@ -299,7 +367,13 @@ def _resume(path: Path, recipe: Recipe, seed: int, parts: dict[str, Part], kept:
             flat = {key: file.get_tensor(key).to(device) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError):
         return False  # a torn file: train anew rather than fail
-    wanted = {"recipe": recipe.name, "channels": list(recipe.channels), "steps": recipe.steps, "seed": seed, "patches": sorted(parts)}
+    wanted = {
+        "recipe": recipe.name,
+        "channels": list(recipe.channels),
+        "steps": recipe.steps,
+        "seed": seed,
+        "patches": sorted(parts),
+    }
     if {key: about.get(key) for key in wanted} != wanted:
         return False
     _load_tensors(flat, parts, kept)
@@ -309,13 +383,18 @@ def _resume(path: Path, recipe: Recipe, seed: int, parts: dict[str, Part], kept:
     return True
 
 
-# --- the delivered model -----------------------------------------------------------------------------------------------
+# --- the delivered model
+# -----------------------------------------------------------------------------------------------
 
 
 def save_model(path: Path, generators: Mapping[str, RefinerNet], scale: float, about: Mapping[str, Any]) -> None:
     """Write the averaged generators as safetensors with their architecture in the metadata; an empty map is allowed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {f"{name}.{key}": value.detach().cpu().contiguous() for name, g in generators.items() for key, value in g.state_dict().items()}
+    tensors = {
+        f"{name}.{key}": value.detach().cpu().contiguous()
+        for name, g in generators.items()
+        for key, value in g.state_dict().items()
+    }
     if not tensors:
         tensors = {"none": torch.zeros(1)}
     channels = {name: list(g.channels) for name, g in generators.items()}
@@ -330,15 +409,21 @@ def load_model(path: Path) -> tuple[dict[str, RefinerNet], dict[str, Any]]:
             about: dict[str, Any] = json.loads((file.metadata() or {}).get("face", "{}"))
             flat = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
-        raise ModelRefused("the face model is not a readable safetensors file", where=path.name, remedy="train the face again") from error
+        raise ModelRefused(
+            "the face model is not a readable safetensors file", where=path.name, remedy="train the face again"
+        ) from error
     if about.get("kind") != "face-refiner" or about.get("version") != 1:
-        raise ModelRefused("the weights are not a face refiner of this version", where=path.name, remedy="train the face again")
+        raise ModelRefused(
+            "the weights are not a face refiner of this version", where=path.name, remedy="train the face again"
+        )
     generators = {}
     for name, channels in about["channels"].items():
         network = RefinerNet(channels)
         try:
             network.load_state_dict({k[len(name) + 1 :]: v for k, v in flat.items() if k.startswith(name + ".")})
         except RuntimeError as error:
-            raise ModelRefused("the weights do not fit the architecture they name", where=path.name, remedy="train the face again") from error
+            raise ModelRefused(
+                "the weights do not fit the architecture they name", where=path.name, remedy="train the face again"
+            ) from error
         generators[name] = network.requires_grad_(False).eval()
     return generators, about

@@ -1,14 +1,16 @@
 """Bending a picture by a triangulated surface: where does each output pixel come from?
 
-The map is drawn coarsely (triangle labels by polygon filling, one affine map a triangle) and enlarged linearly; the mouth
+The map is drawn coarsely (triangle labels by polygon filling, one affine map a triangle) and enlarged linearly; the
+mouth
 and the eyes, where neighbouring pixels come from far apart, are drawn again at full resolution.
 """
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from memorial_tasks.face.pixels import cv2
 
 Map = NDArray[np.float32]
 _SHIFT = 4  # sub-pixel bits of the polygon filler
@@ -38,8 +40,11 @@ class Region:
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
 
-def triangle_maps(target: NDArray[np.float32], source: NDArray[np.float32], triangles: NDArray[np.int32]) -> NDArray[np.float64]:
-    """The affine map of each triangle from target to source pixels, float64 [M, 2, 3]. Flat triangles go to their middle."""
+def triangle_maps(
+    target: NDArray[np.float32], source: NDArray[np.float32], triangles: NDArray[np.int32]
+) -> NDArray[np.float64]:
+    """The affine map of each triangle from target to source pixels, float64 [M, 2, 3]. Flat triangles go to their
+    middle."""
     t = target[triangles, :2].astype(np.float64)
     s = source[triangles, :2].astype(np.float64)
     e1, e2 = t[:, 1] - t[:, 0], t[:, 2] - t[:, 0]
@@ -60,11 +65,16 @@ def triangle_maps(target: NDArray[np.float32], source: NDArray[np.float32], tria
 
 
 def label_map(
-    target: NDArray[np.float32], triangles: NDArray[np.int32], region: Region, step: int = 1,
+    target: NDArray[np.float32],
+    triangles: NDArray[np.int32],
+    region: Region,
+    step: int = 1,
     first: NDArray[np.bool_] | None = None,
-) -> NDArray[np.int32]:  # fmt: skip
-    """Which triangle covers each pixel of `region`, int32 [ceil(H/step), ceil(W/step)]. The filler also paints the rim of
-    a triangle, so thin ones come first and their neighbours correct them; flat ones are not painted at all, for a closed
+) -> NDArray[np.int32]:
+    """Which triangle covers each pixel of `region`, int32 [ceil(H/step), ceil(W/step)]. The filler also paints the rim
+    of
+    a triangle, so thin ones come first and their neighbours correct them; flat ones are not painted at all, for a
+    closed
     mouth's hole must not draw a line. `first` triangles (openings) are painted before all others."""
     rows, columns = -(-region.height // step), -(-region.width // step)
     labels = np.full((rows, columns), -1, np.int32)
@@ -88,7 +98,8 @@ def label_map(
 
 
 def source_map(labels: NDArray[np.int32], maps: NDArray[np.float64], region: Region, step: int = 1) -> tuple[Map, Map]:
-    """For each pixel of `region` its source position (x, y), two float32 [H, W], from labels drawn with the same `step`."""
+    """For each pixel of `region` its source position (x, y), two float32 [H, W], from labels drawn with the same
+    `step`."""
     rows, columns = labels.shape
     table = maps.astype(np.float32).reshape(-1, 6)
     xs = (np.arange(columns, dtype=np.float32) + 0.5) * step - 0.5 + region.left
@@ -117,7 +128,9 @@ def _spread(labels: NDArray[np.int32]) -> None:
     labels[labels < 0] = 0
 
 
-def soft_polygon(points: NDArray[np.float32], region: Region, feather: float = 0.0, smooth: bool = True) -> NDArray[np.float32]:
+def soft_polygon(
+    points: NDArray[np.float32], region: Region, feather: float = 0.0, smooth: bool = True
+) -> NDArray[np.float32]:
     """An anti-aliased filled contour [N, 2] (picture pixels) inside `region`, float32 [H, W] in 0..1."""
     outline = closed_curve(points) if smooth else points
     big = np.round((outline - (region.left, region.top) + 0.5) * 4 - 0.5).astype(np.int32)
@@ -135,9 +148,14 @@ def closed_curve(points: NDArray[np.float32], parts: int = 4) -> NDArray[np.floa
     pieces = []
     for t in np.arange(parts) / parts:
         pieces.append(
-            0.5 * (2 * points + (after - before) * t + (2 * before - 5 * points + 4 * after - beyond) * t * t
-                   + (3 * points - before - 3 * after + beyond) * t**3)
-        )  # fmt: skip
+            0.5
+            * (
+                2 * points
+                + (after - before) * t
+                + (2 * before - 5 * points + 4 * after - beyond) * t * t
+                + (3 * points - before - 3 * after + beyond) * t**3
+            )
+        )
     return np.stack(pieces, axis=1).reshape(-1, 2).astype(np.float32)
 
 

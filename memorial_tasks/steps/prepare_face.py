@@ -3,7 +3,6 @@
 import json
 from typing import Any
 
-import cv2
 import numpy as np
 
 from memorial_tasks.domain.order import Record
@@ -22,13 +21,17 @@ class Params(Record):
 
 
 def run(context: StepContext, params: Params) -> dict[str, Any]:
-    """``photos/*`` (and the quality gate's report) -> ``face/bank.safetensors``, ``face/bank.json``, ``face/base.png``."""
+    """``photos/*`` (and the quality gate's report) -> ``face/bank.safetensors``, ``face/bank.json``,
+    ``face/base.png``."""
     from memorial_tasks.face.bank import Candidates, save_bank
     from memorial_tasks.face.landmarks import FaceModels
+    from memorial_tasks.face.pixels import cv2
 
     files = [path for path in context.files("photos") if path.suffix.lower() == ".png"]
     if not files:
-        raise InputRefused([Problem("face.no_photos", "no photo was given", "add photos of the person", field="materials.photos")])
+        raise InputRefused(
+            [Problem("face.no_photos", "no photo was given", "add photos of the person", field="materials.photos")]
+        )
     refused = _refused_by_gate(context)
     models = FaceModels.load(context.assets)
     candidates = Candidates(models)
@@ -47,10 +50,14 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
     save_bank(bank, findings, context.out / "face")
     context.progress(1.0, f"{len(bank.crops)} photos chosen")
     return {
-        "photos_given": len(files), "photos_used": len(bank.crops), "left_out": len(files) - len(bank.crops),
-        "shows_teeth": bank.shows_teeth, "base_width": bank.base.shape[1], "base_height": bank.base.shape[0],
+        "photos_given": len(files),
+        "photos_used": len(bank.crops),
+        "left_out": len(files) - len(bank.crops),
+        "shows_teeth": bank.shows_teeth,
+        "base_width": bank.base.shape[1],
+        "base_height": bank.base.shape[0],
         "findings": [finding.model_dump(mode="json") for finding in findings],
-    }  # fmt: skip
+    }
 
 
 def _refused_by_gate(context: StepContext) -> set[str]:

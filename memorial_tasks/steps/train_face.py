@@ -25,7 +25,23 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
     out = context.out / "face"
     out.mkdir(parents=True, exist_ok=True)
     card = learn_face(
-        context.inputs / "face", out, params.config, context.seed, context.checkpoints, context.save_checkpoint, context.progress
+        context.inputs / "face",
+        out,
+        params.config,
+        context.seed,
+        context.checkpoints,
+        context.save_checkpoint,
+        context.progress,
     )
-    keys = ("photos_used", "shows_teeth", "opening_limit", "scores", "steps", "train_s", "resumed", "refined", "findings")
+    keys = (
+        "photos_used",
+        "shows_teeth",
+        "opening_limit",
+        "scores",
+        "steps",
+        "train_s",
+        "resumed",
+        "refined",
+        "findings",
+    )
     return {key: card[key] for key in keys}
