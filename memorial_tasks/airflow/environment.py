@@ -99,7 +99,8 @@ def airflow_environment(settings: Settings, database_url: str) -> dict[str, str]
         "MEMORIAL_HOME": str(settings.root),
         "NO_PROXY": "127.0.0.1,localhost",
         "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]),
-        "GIT_PYTHON_REFRESH": "quiet",
+        # Face and voice train side by side: threads that wait for a core spin, and both get slower than alone.
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) // 2))),
     }
     # Every setting travels to the workers as it is here, or a task would act for another studio.
     for name, value in settings.model_dump(exclude={"home"}, exclude_none=True).items():
