@@ -132,8 +132,8 @@ def fetch_assets(folder: Path, progress: Progress = lambda fraction, message: No
 def _by_hand(wheel: Wheel, names: str = "") -> str:
     return (
         "on a machine that reaches a package index run: pip download --no-deps --only-binary=:all: --python-version "
-        f"3.11 --platform manylinux_2_28_x86_64 {wheel.requirement} ; carry the file {wheel.pattern} into a folder here "
-        f"and set {WHEELS_VARIABLE} to that folder, then run the set-up again"
+        f"3.11 --platform manylinux_2_28_x86_64 {wheel.requirement} ; carry the file {wheel.pattern} into a folder "
+        f"here and set {WHEELS_VARIABLE} to that folder, then run the set-up again"
     )
 
 
@@ -196,8 +196,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--wheels", type=Path, help=f"folder of downloaded wheels (default: ${WHEELS_VARIABLE})")
     chosen = parser.parse_args(arguments)
+
+    def progress(fraction: float, message: str) -> None:
+        sys.stderr.write(f"{message}\n")
+
     try:
-        fetch_assets(chosen.folder, lambda fraction, message: sys.stderr.write(f"{message}\n") and None, chosen.wheels)
+        fetch_assets(chosen.folder, progress, chosen.wheels)
     except MemorialError as error:
         sys.stderr.write(f"{error}\n")
         return 1

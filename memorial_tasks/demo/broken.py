@@ -37,8 +37,8 @@ def _no_face(folder: Path, document: Document) -> None:
 
 def _two_faces(folder: Path, document: Document) -> None:
     path = _first_photo(folder)
-    picture = cv2.imread(str(path))
-    other = cv2.imread(str(sorted((folder / "photos").glob("*.jpg"))[1]))
+    picture = np.asarray(cv2.imread(str(path)))
+    other: Any = np.asarray(cv2.imread(str(sorted((folder / "photos").glob("*.jpg"))[1])))
     other = cv2.resize(other, (picture.shape[1], picture.shape[0]))
     cv2.imwrite(str(path), np.concatenate([picture, other[:, ::-1]], axis=1))
 

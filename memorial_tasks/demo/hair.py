@@ -17,8 +17,8 @@ POINTS = 18
 
 @dataclass(frozen=True)
 class Strands:
-    """`points` [S, P, 3] cm, `tint` [S, 3] linear colour, `width` [S, P] cm, `alpha` [S, P], `deep` [S] 0 outermost .. 1 at the
-    scalp, `outward` [S, P, 3] the way out of the head, for the light."""
+    """`points` [S, P, 3] cm, `tint` [S, 3] linear colour, `width` [S, P] cm, `alpha` [S, P], `deep` [S] 0 outermost
+    to 1 at the scalp, `outward` [S, P, 3] the way out of the head, for the light."""
 
     points: Floats
     tint: Floats
@@ -38,7 +38,7 @@ def _scalp() -> RegularGridInterpolator:
     )
 
 
-def _surface(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _surface(points: Floats) -> tuple[Floats, Floats]:
     """(scalp radius below, unit way out) for `points` [N, 3]."""
     away = points - CENTRE
     out = away / np.linalg.norm(away, axis=1, keepdims=True)
@@ -114,12 +114,12 @@ def grow_hair(seed: int, count: int = 15000) -> Strands:
 
 
 def _pack(
-    points: NDArray[np.float64],
-    tint: NDArray[np.float64],
-    width: NDArray[np.float64],
-    alpha: NDArray[np.float64],
-    deep: NDArray[np.float64],
-    outward: NDArray[np.float64],
+    points: Floats,
+    tint: Floats,
+    width: Floats,
+    alpha: Floats,
+    deep: Floats,
+    outward: Floats,
 ) -> Strands:
     return Strands(
         *(np.ascontiguousarray(part, dtype=np.float32) for part in (points, tint, width, alpha, deep, outward))
@@ -133,9 +133,7 @@ def _front() -> tuple[cKDTree, NDArray[np.int64]]:
     return cKDTree(place.reshape(-1, 3)[index][:, :2]), index
 
 
-def _on_skin(
-    xy: NDArray[np.float64], skin: NDArray[np.float32], normal: NDArray[np.float32]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _on_skin(xy: Floats, skin: Floats, normal: Floats) -> tuple[Floats, Floats]:
     """Places and normals on the moved face (rows of the upper mesh) for rest places `xy` [N, 2]."""
     tree, index = _front()
     distance, near = tree.query(xy, k=3)
@@ -145,7 +143,7 @@ def _on_skin(
     return (skin[rows] * weight[..., None]).sum(axis=1), (normal[rows] * weight[..., None]).sum(axis=1)
 
 
-def grow_brows(seed: int, skin: NDArray[np.float32], normal: NDArray[np.float32], face: Mapping[str, float]) -> Strands:
+def grow_brows(seed: int, skin: Floats, normal: Floats, face: Mapping[str, float]) -> Strands:
     """Brows and lashes on the moved face: `skin`, `normal` [N, 3] are the upper face mesh's points."""
     rng = np.random.default_rng([seed, 32])
     groups = []

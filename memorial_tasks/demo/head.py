@@ -10,16 +10,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 
 from memorial_tasks.demo.raster import ALONG, CHANNELS, DOWN, EXTRA, NORMAL, POSITION, TEXEL, Floats, Mesh
 
-SKIN, EYE, TEETH, CAVE, NECK, CLOTH, CAP, EAR = 1, 2, 3, 4, 5, 6, 7, 8
+SKIN, EYE, TEETH, CAVE, NECK, CLOTH, CAP, EAR, JADE = 1, 2, 3, 4, 5, 6, 7, 8, 9
 CENTRE = np.array([0.0, -1.0, -8.5])
 COLUMNS, ROWS = 361, 330
 EYE_X, EYE_Z, EYE_RADIUS = 3.12, -1.98, 1.2
-LID_IN, LID_OUT = 1.66, 4.62
+LID_IN, LID_OUT = 1.62, 4.66
 MOUTH_Y, MOUTH_HALF = -6.5, 2.45
 
 _MIDLINE = (
@@ -47,23 +46,19 @@ _HALF = (
 _BACK = ((9.5, -14.0), (5.0, -17.3), (0.0, -17.5), (-5.0, -15.5), (-9.0, -13.0))
 
 
-def bump(
-    x: NDArray[np.float64], y: NDArray[np.float64], cx: float, cy: float, sx: float, sy: float
-) -> NDArray[np.float64]:
+def bump(x: Floats, y: Floats, cx: float, cy: float, sx: float, sy: float) -> Floats:
     """Gaussian hill of height 1 at (cx, cy)."""
     return np.asarray(np.exp(-(((x - cx) / sx) ** 2) - ((y - cy) / sy) ** 2))
 
 
-def smooth(low: float, high: float, value: NDArray[np.float64]) -> NDArray[np.float64]:
+def smooth(low: float, high: float, value: Floats) -> Floats:
     """0 below `low`, 1 above `high`, an S between (also for low > high)."""
     t = np.clip((value - low) / (high - low), 0, 1)
     return np.asarray(t * t * (3 - 2 * t))
 
 
-def groove(
-    x: NDArray[np.float64], y: NDArray[np.float64], line: tuple[tuple[float, float], ...], width: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(closeness 0..1, signed side) of points to the polyline `line`; side is positive to the right walking along it."""
+def groove(x: Floats, y: Floats, line: tuple[tuple[float, float], ...], width: float) -> tuple[Floats, Floats]:
+    """Closeness 0..1 of points to the polyline `line`, and the signed distance (positive to the right of it)."""
     best = np.full(x.shape, np.inf)
     side = np.zeros(x.shape)
     ends = np.ones(x.shape)
@@ -86,7 +81,7 @@ def groove(
 class Rest:
     """The head at rest: place [R, C, 3], the mouth's row, and angles of every grid point."""
 
-    place: NDArray[np.float64]
+    place: Floats
     mouth_row: int
 
 
@@ -124,17 +119,17 @@ MARIONETTE = ((2.62, -6.75), (2.85, -7.4), (2.95, -8.2), (2.9, -8.9))
 BAG = ((1.75, -0.75), (2.3, -1.25), (3.1, -1.5), (3.9, -1.4), (4.6, -0.9))
 
 
-def lip_borders(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def lip_borders(x: Floats) -> tuple[Floats, Floats]:
     """Heights of the red above and below the mouth line at `x`, both positive, 0 outside the corners."""
     t = np.clip(1 - (x / MOUTH_HALF) ** 2, 0, 1)
     upper = (
         0.60 * t**0.75 * (1 - 0.22 * np.exp(-((x / 0.28) ** 2))) + 0.05 * np.exp(-(((np.abs(x) - 0.5) / 0.3) ** 2)) * t
     )
-    lower = 0.80 * t**0.85
+    lower = 0.70 * t**0.85
     return upper, lower
 
 
-def _fine(rest: Rest, face: Mapping[str, float]) -> NDArray[np.float64]:
+def _fine(rest: Rest, face: Mapping[str, float]) -> Floats:
     """Finer forms as a shift along z, [R, C]; folds deepen with the smile."""
     x, y = rest.place[..., 0], rest.place[..., 1]
     a = np.abs(x)
@@ -152,24 +147,24 @@ def _fine(rest: Rest, face: Mapping[str, float]) -> NDArray[np.float64]:
     width = np.clip(1 - (x / (MOUTH_HALF + 0.25)) ** 2, 0, 1) ** 0.6
     roll_up = np.where(t_up >= 0, 0.25 * np.exp(-(((t_up - 0.62) / 0.55) ** 2)), 0)
     roll_low = np.where(t_low >= 0, 0.33 * np.exp(-(((t_low - 0.55) / 0.5) ** 2)), 0)
-    h += width * (roll_up + roll_low) * (1 - 0.35 * smile)
+    h += width * (roll_up + roll_low) * (1 - 0.25 * smile)
     h -= 0.22 * width * np.exp(-(((y - line) / 0.10) ** 2))
     h -= 0.16 * bump(a, y, MOUTH_HALF + 0.12, MOUTH_Y - 0.02, 0.25, 0.22)
     near, side = groove(a, y, NASOLABIAL, 0.28)
     wide, _ = groove(a, y, NASOLABIAL, 0.95)
-    h += -(0.075 + 0.12 * smile) * near + (0.12 + 0.16 * smile) * wide * smooth(0.25, -0.25, side) + 0.02 * smile
+    h += -(0.10 + 0.11 * smile) * near + (0.16 + 0.14 * smile) * wide * smooth(0.25, -0.25, side) + 0.02 * smile
     near, side = groove(a, y, MARIONETTE, 0.25)
     wide, _ = groove(a, y, MARIONETTE, 0.8)
     h += -0.05 * near + 0.06 * wide * smooth(0.25, -0.25, side)
     near, _ = groove(a, y, BAG, 0.22)
     wide, _ = groove(a, y + 0.38, tuple((p, q + 0.0) for p, q in BAG), 0.4)
-    h += -0.06 * near + 0.035 * groove(a, y - 0.42, BAG, 0.32)[0]
-    h += 0.22 * bump(a, y, 3.7, -8.3, 1.0, 1.0) - 0.10 * bump(a, y, 2.6, -9.0, 0.5, 0.7)
+    h += -0.085 * near + 0.07 * groove(a, y - 0.40, BAG, 0.30)[0]
+    h += 0.36 * bump(a, y, 3.6, -8.3, 0.95, 0.9) - 0.16 * bump(a, y, 2.5, -9.1, 0.5, 0.7)
     h += -0.10 * bump(a, y, 3.6, -5.2, 1.0, 1.2) * (1 - smile)
     return np.asarray(h * front)
 
 
-def _lids(z: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+def _lids(z: Floats, x: Floats, y: Floats) -> Floats:
     """The skin lies on the eyeball around the eye: `z` raised there to a slightly larger sphere."""
     dx, dy = np.abs(x) - EYE_X, y + 0.02
     reach = np.hypot(dx / 1.12, dy)
@@ -188,7 +183,7 @@ def lid_table(face: Mapping[str, float]) -> Floats:
     table = np.zeros((5, count), np.float32)
     table[0, :2] = LID_IN, LID_OUT
     corner = -0.14 + 0.15 * s
-    rise = 0.475 - 0.15 * face.get("squint", 0.0) + 0.10 * face.get("wide", 0.0)
+    rise = 0.52 - 0.15 * face.get("squint", 0.0) + 0.10 * face.get("wide", 0.0)
     drop = 0.385 - 0.20 * face.get("squint", 0.0)
     shape_up = (4 * s * (1 - s)) ** 0.72 * (1.06 - 0.16 * s)
     shape_low = (4 * s * (1 - s)) ** 0.85 * (0.82 + 0.30 * s)
@@ -201,23 +196,21 @@ def lid_table(face: Mapping[str, float]) -> Floats:
     return table
 
 
-def _hinge(place: NDArray[np.float64], angle: NDArray[np.float64]) -> NDArray[np.float64]:
+def _hinge(place: Floats, angle: Floats) -> Floats:
     """`place` turned downwards about the jaw's axis by `angle` (radians, one a point)."""
     y, z = place[..., 1] + 2.0, place[..., 2] + 7.5
     cos, sin = np.cos(angle), np.sin(angle)
     return np.stack([place[..., 0], y * cos - z * sin - 2.0, z * cos + y * sin - 7.5], axis=-1)
 
 
-def _express(
-    place: NDArray[np.float64], below: bool, line_y: NDArray[np.float64], face: Mapping[str, float]
-) -> NDArray[np.float64]:
+def _express(place: Floats, below: bool, line_y: Floats, face: Mapping[str, float]) -> Floats:
     """Move the points of the upper (`below` False) or lower part of the face as the expression asks."""
     x, y = place[..., 0].copy(), place[..., 1].copy()
     a, sign = np.abs(x), np.sign(x)
     front = smooth(-6.0, -3.5, place[..., 2])
     move = np.zeros_like(place)
     smile, sad = face.get("smile", 0.0), face.get("sad", 0.0)
-    corner = bump(a, y, 2.5, -6.45, 1.35, 1.05)
+    corner = bump(a, y, 2.7, -6.45, 1.75, 1.15)
     cheek = bump(a, y, 3.9, -3.3, 1.7, 1.5)
     move[..., 0] += (
         sign * (0.60 * smile - 0.05 * sad - 0.45 * face.get("pucker", 0.0)) * corner + sign * 0.12 * smile * cheek
@@ -227,6 +220,7 @@ def _express(
         -0.34 * smile * corner + (0.34 * smile) * cheek + 0.3 * face.get("pucker", 0.0) * bump(a, y, 0, -6.5, 1.6, 1.1)
     )
     move[..., 1] += 0.10 * smile * bump(a, y, 3.2, -0.9, 1.4, 0.5)
+    move[..., 1] -= 0.10 * smile * bump(a, y, 0.0, -6.5, 1.3, 0.9)
     brow = face.get("brow", 0.0)
     move[..., 1] += 0.42 * brow * bump(a, y, 3.0, 2.3, 2.2, 1.3)
     move[..., 1] += 0.38 * sad * bump(a, y, 1.3, 2.0, 1.0, 1.0) - 0.10 * sad * bump(a, y, 4.4, 1.9, 1.0, 0.9)
@@ -253,13 +247,13 @@ def _express(
 
 
 def _grid_mesh(
-    place: NDArray[np.float64],
-    texel: NDArray[np.float64],
-    extra: NDArray[np.float64],
+    place: Floats,
+    texel: Floats,
+    extra: Floats,
     material: int,
-    rest_xy: NDArray[np.float64] | None = None,
+    rest_xy: Floats | None = None,
 ) -> Mesh:
-    """Grid [R, C, 3] to a mesh with normals and tangents; `texel` [R, C, 2] in texture pixels."""
+    """Floats [R, C, 3] to a mesh with normals and tangents; `texel` [R, C, 2] in texture pixels."""
     along, down = np.gradient(place, axis=1), np.gradient(place, axis=0)
     normal = np.cross(down, along)
     normal /= np.linalg.norm(normal, axis=-1, keepdims=True) + 1e-12
@@ -282,7 +276,7 @@ def _grid_mesh(
     return Mesh(attributes, triangles, material, holes)
 
 
-def face_rest(face: Mapping[str, float]) -> NDArray[np.float64]:
+def face_rest(face: Mapping[str, float]) -> Floats:
     """The head with its finer forms, before the expression moves it, [R, C, 3]."""
     rest = rest_head()
     place = rest.place.copy()
@@ -333,11 +327,11 @@ def head_meshes(face: Mapping[str, float]) -> list[Mesh]:
     _close_corners(meshes[0], meshes[1], place[row, :, 0], rest.mouth_row)
     meshes += [_eyeball(-1, face), _eyeball(1, face)]
     meshes += _mouth(face)
-    meshes += [_ear(-1), _ear(1), _cap()]
+    meshes += [_ear(-1), _ear(1), _cap(), _earring(-1), _earring(1)]
     return meshes
 
 
-def _close_corners(upper: Mesh, lower: Mesh, x: NDArray[np.float64], row: int) -> None:
+def _close_corners(upper: Mesh, lower: Mesh, x: Floats, row: int) -> None:
     """Give both sides of the mouth line one normal outside the corners, where the skin is whole."""
     whole = smooth(MOUTH_HALF - 0.12, MOUTH_HALF + 0.05, np.abs(x))[:, None].astype(np.float32)
     top = upper.attributes.reshape(-1, COLUMNS, CHANNELS + 2)
@@ -371,12 +365,11 @@ def _eyeball(side: int, face: Mapping[str, float]) -> Mesh:
 
 def _mouth(face: Mapping[str, float]) -> list[Mesh]:
     angle = np.linspace(-1.25, 1.25, 160)
-    shape = lambda t: 1.0 + 0.0 * t  # noqa: E731
     meshes = []
     for below in (False, True):
         t = np.linspace(0, 1, 24)[:, None]
         bow = np.broadcast_to(angle[None, :], (24, 160))
-        reach = (2.35 if not below else 2.2) * shape(t)
+        reach = 2.2 if below else 2.35
         x = reach * np.sin(bow)
         z = -2.55 + (2.75 if not below else 2.55) * np.cos(bow) * np.ones_like(t)
         width = 0.86 if not below else 0.62
@@ -397,7 +390,7 @@ def _mouth(face: Mapping[str, float]) -> list[Mesh]:
     # The tongue: a low mound that goes down with the jaw.
     r, t = np.meshgrid(np.linspace(0, 1, 24), np.linspace(0, 2 * np.pi, 49), indexing="ij")
     place = np.stack(
-        [1.75 * r * np.cos(t), -7.25 + 0.45 * np.sqrt(1 - r**2 * 0.98), -1.6 + 1.35 * r * np.sin(t)], axis=-1
+        [1.75 * r * np.cos(t), -7.0 + 0.45 * np.sqrt(1 - r**2 * 0.98), -1.6 + 1.35 * r * np.sin(t)], axis=-1
     )
     place = _hinge(place, np.full(place.shape[:2], 0.27 * face.get("jaw", 0.0)))
     meshes.append(_grid_mesh(place, np.zeros((24, 49, 2)), np.ones((24, 49)), CAVE))
@@ -431,6 +424,15 @@ def _ear(side: int) -> Mesh:
     return normal_out
 
 
+def _earring(side: int) -> Mesh:
+    """A small bead of jade on the lobe."""
+    polar, turn = np.meshgrid(np.linspace(0.02, 3.12, 20), np.linspace(0, 2 * np.pi, 33), indexing="ij")
+    ball = 0.30 * np.stack(
+        [np.sin(polar) * np.cos(turn), np.sin(polar) * np.sin(turn), np.cos(polar)], axis=-1
+    ) + np.array([side * 7.38, -4.0, -8.2])
+    return _grid_mesh(ball, np.zeros((20, 33, 2)), np.zeros((20, 33)), JADE)
+
+
 HAIRLINE = (
     (0.0, 5.35),
     (0.25, 5.5),
@@ -445,7 +447,7 @@ HAIRLINE = (
 )
 
 
-def hairline(theta: NDArray[np.float64]) -> NDArray[np.float64]:
+def hairline(theta: Floats) -> Floats:
     """Height y above which hair grows, over the angle around the head (0 in front)."""
     a = np.abs(theta)
     return np.asarray(np.interp(a, [p for p, _ in HAIRLINE], [q for _, q in HAIRLINE]))
@@ -457,7 +459,7 @@ def _cap() -> Mesh:
     away = place - CENTRE
     theta = np.arctan2(away[..., 0], away[..., 2])
     above = place[..., 1] - hairline(theta)
-    lift = smooth(-0.2, 1.3, above) * 0.30 - 0.10 + 0.22 * smooth(1.0, 2.6, above)
+    lift = smooth(0.2, 1.4, above) * 0.30 - 0.10 + 0.22 * smooth(1.0, 2.6, above) - 2.5 * smooth(-0.3, -1.5, above)
     lifted = place + away / np.linalg.norm(away, axis=-1, keepdims=True) * lift[..., None]
     u, v = np.meshgrid(np.arange(COLUMNS, dtype=np.float64), np.arange(ROWS, dtype=np.float64))
     return _grid_mesh(lifted[:230], np.stack([u, v], -1)[:230], above[:230], CAP)
@@ -482,9 +484,8 @@ def body_meshes() -> list[Mesh]:
         -y, [12.6, 13.3, 14.5, 16, 18, 20.5, 24, 30, 40], [4.9, 5.5, 7.6, 10.8, 14.2, 16.2, 17.2, 18.0, 18.6]
     )
     front = np.interp(-y, [12.6, 13.3, 14.5, 16, 18, 21, 26, 40], [5.9, 6.3, 6.9, 7.6, 8.8, 10.4, 12.2, 12.4])
-    kernel = np.hanning(25) / np.hanning(25).sum()
-    soften = lambda w: np.convolve(np.pad(w, 12, mode="edge"), kernel, mode="valid")  # noqa: E731
-    wide, front = soften(wide), soften(front)
+    kernel = np.sin(np.linspace(0, np.pi, 25)) ** 2 / 12.0
+    wide, front = (np.convolve(np.pad(w, 12, mode="edge"), kernel, mode="valid") for w in (wide, front))
     turn = np.linspace(-np.pi * 0.75, np.pi * 0.75, 301)
     sin, cos = np.sin(turn), np.cos(turn)
     power = 0.86

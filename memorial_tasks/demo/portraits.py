@@ -8,10 +8,20 @@ import numpy as np
 
 from memorial_tasks.demo.raster import Floats
 from memorial_tasks.demo.scene import paint_garden
-from memorial_tasks.demo.studio import Shot, Sitter, cloud, develop, expose, invite
+from memorial_tasks.demo.studio import (
+    PIVOT,
+    Shot,
+    Sitter,
+    camera_for,
+    cloud,
+    develop,
+    expose,
+    invite,
+    rotation,
+)
 
 SIZE = (912, 1140)
-_OVER = 1.16  # drawn larger than kept, so that edges are smooth
+_OVER = 1.10  # drawn larger than kept, so that edges are smooth
 
 REST = {"smile": 0.28, "squint": 0.1}
 SMILE = {"smile": 0.62, "squint": 0.35}
@@ -88,12 +98,13 @@ def _wall(width: int, height: int, rng: np.random.Generator) -> Floats:
     return np.asarray(cloth[..., None] * np.array([0.88, 0.98, 1.0], np.float32), dtype=np.float32)
 
 
-def _backdrops(width: int, height: int, seed: int) -> dict[str, Floats]:
-    """Linear light [height, width * 1.25, 3] a name; wide enough to be shifted from photo to photo."""
+def backdrops(size: tuple[int, int], seed: int) -> dict[str, Floats]:
+    """Linear light [H, 1.25 * W, 3] a name, for photographs of `size`; wide enough to be shifted between them."""
+    width, height = int(size[0] * _OVER), int(size[1] * _OVER)
     wide = int(width * 1.25)
-    rng = np.random.default_rng([seed, 41])
-    garden = paint_garden(wide // 2, height // 2, rng).astype(np.float32) / 255.0
-    garden = cv2.GaussianBlur(cv2.resize(garden, (wide, height), interpolation=cv2.INTER_CUBIC), (0, 0), width * 0.006)
+    rng = np.random.default_rng([seed, 43])
+    garden: Floats = paint_garden(wide // 2, height // 2, rng).astype(np.float32) / 255.0
+    garden = cv2.GaussianBlur(cv2.resize(garden, (wide, height), interpolation=cv2.INTER_CUBIC), (0, 0), width * 0.011)
     return {
         "garden": (garden**2.2 * 0.95).astype(np.float32),
         "room": _room(wide, height, rng),
@@ -132,12 +143,12 @@ def _age(picture: Floats, kind: str, rng: np.random.Generator) -> Floats:
 
 
 def photograph(
-    sitter: Sitter, shot: Shot, backdrops: dict[str, Floats], number: int, size: tuple[int, int] = SIZE
+    sitter: Sitter, shot: Shot, behind_her: dict[str, Floats], number: int, size: tuple[int, int] = SIZE
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     """One finished photograph, RGB uint8 [H, W, 3] of `size` (width, height)."""
     rng = np.random.default_rng([sitter.seed, 5, number])
     width, height = int(size[0] * _OVER), int(size[1] * _OVER)
-    behind = backdrops[shot.backdrop]
+    behind = behind_her[shot.backdrop]
     shift = int(rng.uniform(0, behind.shape[1] - width))
     behind = np.ascontiguousarray(behind[:height, shift : shift + width] * np.float32(rng.uniform(0.85, 1.1)))
     if rng.random() < 0.35:
@@ -148,12 +159,18 @@ def photograph(
     picture = picture * 0.955 + 0.045 * cv2.resize(bloom, size, interpolation=cv2.INTER_LINEAR)
     shown = develop(picture)
     shown = _age(shown, shot.print, rng)
-    y, x = np.mgrid[-1 : 1 : size[1] * 1j, -1 : 1 : size[0] * 1j].astype(np.float32)  # type: ignore[misc]
+    y, x = np.mgrid[-1 : 1 : size[1] * 1j, -1 : 1 : size[0] * 1j].astype(np.float32)
     shown *= (1 - 0.13 * (x * x + y * y) ** 1.2)[..., None]
     grain = rng.standard_normal((size[1], size[0], 3)).astype(np.float32)
     grain = 0.6 * grain + 0.8 * grain[..., :1]
     shown += (0.011 if shot.print == "new" else 0.020) * cv2.GaussianBlur(grain, (0, 0), 0.65) * 1.6
     return np.asarray(np.clip(shown * 255 + 0.5, 0, 255), dtype=np.uint8)
+
+
+def where(shot: Shot, place: tuple[float, float, float], size: tuple[int, int] = SIZE) -> Floats:
+    """Pixel [2] at which a place of the resting head (cm, see `head`) appears in the photograph of `shot`."""
+    point = (np.array([place], np.float32) - PIVOT) @ rotation(shot.yaw, shot.pitch, shot.roll).T + PIVOT
+    return np.asarray(camera_for(shot, *size).project(point)[0, :2])
 
 
 def draw_portraits(
@@ -163,9 +180,9 @@ def draw_portraits(
     folder.mkdir(parents=True, exist_ok=True)
     progress(0.0, "inviting the invented sitter")
     sitter = invite(seed)
-    backdrops = _backdrops(int(SIZE[0] * _OVER), int(SIZE[1] * _OVER), seed)
+    behind_her = backdrops(SIZE, seed)
     for number, shot in enumerate(album):
-        picture = photograph(sitter, shot, backdrops, number)
+        picture = photograph(sitter, shot, behind_her, number)
         path = folder / f"photo-{number + 1:02d}.jpg"
         cv2.imwrite(str(path), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 93])
         progress((number + 1) / len(album), "drawing the portraits")

@@ -4,13 +4,14 @@ Pixel loops are compiled by numba (it comes with librosa); everything else is pl
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
-from numba import njit  # type: ignore[import-untyped]
+from numba import njit
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]  # float32 or float64: OpenCV's stubs know no more
 
 # Columns of the attribute buffer.
 POSITION, NORMAL, ALONG, DOWN, TEXEL, EXTRA = slice(0, 3), slice(3, 6), slice(6, 9), slice(9, 12), slice(12, 14), 14
@@ -21,7 +22,7 @@ def look_up(picture: Floats, places: Floats, outside: float | None = None) -> Fl
     """Values of `picture` [H, W(, C)] at pixel places [N, 2], linear in between, as [N, C]. Beyond the edge the edge
     goes on, or `outside` when given."""
     rows = -(-len(places) // 4096)  # OpenCV wants less than 32768 a side
-    padded = np.zeros((rows * 4096, 2), np.float32)
+    padded: Floats = np.zeros((rows * 4096, 2), np.float32)
     padded[: len(places)] = places
     padded = padded.reshape(rows, 4096, 2)
     border = cv2.BORDER_REPLICATE if outside is None else cv2.BORDER_CONSTANT
@@ -33,7 +34,7 @@ def look_up(picture: Floats, places: Floats, outside: float | None = None) -> Fl
 
 @dataclass(frozen=True)
 class Camera:
-    """Pinhole camera on the z axis looking to -z. `focal` in pixels, `centre` the pixel of the axis, `distance` in cm."""
+    """Pinhole camera on the z axis looking to -z: `focal` in pixels, `centre` the axis' pixel, `distance` in cm."""
 
     focal: float
     centre: tuple[float, float]
@@ -60,7 +61,7 @@ class Mesh:
 
 
 @njit(cache=True)
-def _fill(screen, triangles, attributes, material, holes, eyes, depth, ids, buffer):  # type: ignore[no-untyped-def] # noqa: ANN
+def _fill(screen, triangles, attributes, material, holes, eyes, depth, ids, buffer):  # type: ignore[no-untyped-def]
     height, width = depth.shape
     for t in range(triangles.shape[0]):
         i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
@@ -118,7 +119,7 @@ def draw(
 
 
 @njit(cache=True)
-def _depth_only(screen, triangles, depth):  # type: ignore[no-untyped-def] # noqa: ANN
+def _depth_only(screen, triangles, depth):  # type: ignore[no-untyped-def]
     height, width = depth.shape
     for t in range(triangles.shape[0]):
         i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
@@ -153,7 +154,7 @@ class ShadowMap:
         y = (size / 2 - (flat[:, 1] + 6.0) * self.scale).astype(np.float32)
         total = np.zeros(len(points), np.float32)
         taps = [(0.0, 0.0)] + [
-            (r * np.cos(a), r * np.sin(a)) for r, n in ((1.0, 6), (2.1, 9)) for a in np.arange(n) * 6.2832 / n + r
+            (r * np.cos(a), r * np.sin(a)) for r, n in ((1.0, 5), (2.1, 6)) for a in np.arange(n) * 6.2832 / n + r
         ]
         for dx, dy in taps:
             near = look_up(self.depth, np.stack([x + dx * softness, y + dy * softness], axis=1), 1e6)[:, 0]
@@ -177,7 +178,7 @@ def cast(meshes: list[Mesh], light: Floats, size: int = 640, span: float = 46.0)
 
 
 @njit(cache=True)
-def _strand(points, colours, widths, alphas, order, depth, picture, bias):  # type: ignore[no-untyped-def] # noqa: ANN
+def _strand(points, colours, widths, alphas, order, depth, picture, bias):  # type: ignore[no-untyped-def]
     height, width = depth.shape
     for o in range(order.shape[0]):
         s = order[o]

@@ -1,6 +1,7 @@
 """Where the film is set and what plays under it: a painted garden and a generated piano piece."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -75,7 +76,7 @@ def write_music(path: Path, seed: int, seconds: float = 48.0) -> None:
 
 
 def _leaves(
-    canvas: NDArray[np.float32],
+    canvas: NDArray[Any],
     rng: np.random.Generator,
     count: int,
     area: tuple[float, float, float, float],
@@ -96,26 +97,26 @@ def _leaves(
 
 
 def paint_garden(width: int, height: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A garden in late light as a lens would blur it: wall of leaves, sun spots, path, blossoms. RGB uint8 [H, W, 3]."""
+    """A garden in late light as a lens would blur it: leaves, sun spots, path, blossoms. RGB uint8 [H, W, 3]."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     x, y = x / width, y / height
     sky = np.stack([0.93 - 0.25 * y, 0.90 - 0.22 * y, 0.72 - 0.3 * y], axis=-1)
     ground = np.stack([0.52 + 0.1 * x, 0.50 - 0.02 * x, 0.32 + 0.0 * x], axis=-1)
     horizon = (1 / (1 + np.exp(-(y - 0.68 - 0.02 * np.sin(7 * x)) * 40)))[..., None]
-    canvas = np.ascontiguousarray(sky * (1 - horizon) + ground * horizon, dtype=np.float32)
+    canvas: NDArray[Any] = np.ascontiguousarray(sky * (1 - horizon) + ground * horizon, dtype=np.float32)
     _leaves(canvas, rng, 900, (-0.05, 0.05, 1.05, 0.75), (0.02, 0.06), (0.24, 0.34, 0.18), (0.80, 0.80, 0.46))
-    canvas = cv2.GaussianBlur(canvas, (0, 0), width * 0.014)
+    canvas = np.asarray(cv2.GaussianBlur(canvas, (0, 0), width * 0.014))
     _leaves(canvas, rng, 700, (-0.05, 0.30, 1.05, 0.74), (0.012, 0.04), (0.16, 0.27, 0.14), (0.62, 0.68, 0.30))
     _leaves(canvas, rng, 240, (-0.02, -0.02, 0.34, 0.55), (0.015, 0.045), (0.18, 0.30, 0.15), (0.74, 0.76, 0.34))
     _leaves(canvas, rng, 160, (0.74, 0.05, 1.02, 0.60), (0.015, 0.045), (0.20, 0.30, 0.16), (0.80, 0.76, 0.38))
     _leaves(canvas, rng, 190, (0.0, 0.35, 1.0, 0.78), (0.006, 0.014), (0.90, 0.62, 0.20), (1.0, 0.86, 0.52))
-    canvas = cv2.GaussianBlur(canvas, (0, 0), width * 0.009)
-    spots = np.zeros_like(canvas)
+    canvas = np.asarray(cv2.GaussianBlur(canvas, (0, 0), width * 0.009))
+    spots: NDArray[Any] = np.zeros_like(canvas)
     for _ in range(46):
         at = (int(rng.uniform(0, 1) * width), int(rng.uniform(0, 0.6) * height))
         warm = float(rng.uniform(0.05, 0.2))
         cv2.circle(spots, at, int(rng.uniform(0.008, 0.026) * width), (warm, warm * 0.93, warm * 0.66), -1, cv2.LINE_AA)
-    canvas += cv2.GaussianBlur(spots, (0, 0), width * 0.0015)
+    canvas = canvas + np.asarray(cv2.GaussianBlur(spots, (0, 0), width * 0.0015))
     glow = np.exp(-(((x - 0.78) / 0.5) ** 2 + ((y - 0.08) / 0.45) ** 2))[..., None]
     canvas = canvas * (1 - 0.32 * glow) + np.array([1.0, 0.94, 0.78], np.float32) * 0.32 * glow
     canvas *= (1 - 0.28 * (((x - 0.5) ** 2 + (y - 0.5) ** 2) / 0.5))[..., None]

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from memorial_tasks.demo.head import (
     BAG,
@@ -22,7 +21,6 @@ from memorial_tasks.demo.head import (
 from memorial_tasks.demo.raster import Floats, look_up
 
 DETAIL = 3  # texels a grid step
-Grid = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -52,11 +50,11 @@ def cloud(rng: np.random.Generator, height: int, width: int, cells: float, octav
     return total / np.float32(total.std())
 
 
-def _bell(value: Grid, width: float) -> Grid:
+def _bell(value: Floats, width: float | Floats) -> Floats:
     return np.asarray(np.exp(-((value / width) ** 2)))
 
 
-def _wrinkles(x: Grid, y: Grid, rng: np.random.Generator) -> tuple[Grid, Grid]:
+def _wrinkles(x: Floats, y: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Depth of the lines of a long life, (at rest, added by a smile), 0..1."""
     a = np.abs(x)
     rest, smile = np.zeros_like(x), np.zeros_like(x)
@@ -89,10 +87,21 @@ def _wrinkles(x: Grid, y: Grid, rng: np.random.Generator) -> tuple[Grid, Grid]:
         rest += rng.uniform(0.1, 0.34) * _bell(x - place - 0.06 * (y + 5.8) * place, 0.035) * _bell(y + 5.72, 0.34)
         rest += rng.uniform(0.03, 0.16) * _bell(x - place, 0.035) * _bell(y + 7.75, 0.28)
     for side in (0.55, 1.0, 1.4):  # cheek lines that only laughing shows
-        line = tuple((p + side * (0.5 + 0.12 * k), q) for k, (p, q) in enumerate(NASOLABIAL[1:]))
-        near, _ = groove(a, y, line, 0.08)
+        path = tuple((p + side * (0.5 + 0.12 * k), q) for k, (p, q) in enumerate(NASOLABIAL[1:]))
+        near, _ = groove(a, y, path, 0.08)
         smile += 0.4 / (0.6 + side) * near
         rest += 0.10 * near
+    for start, bend in ((4.3, 0.25), (4.95, 0.3), (5.5, 0.2)):  # the cheeks hang a little
+        rest += (
+            0.22 * _bell(a - start - bend * np.sin(0.5 * (y + 5)), 0.09) * smooth(-8.6, -7.0, y) * smooth(-3.6, -5.2, y)
+        )
+    for height in (-0.15, 0.28, 0.75):  # lids of old eyes, finely creased
+        rest += (
+            0.16
+            * _bell(y - 1.05 - 0.25 * height + 0.14 * (a - 3.0) ** 2, 0.04)
+            * smooth(4.8, 4.0, a)
+            * smooth(1.6, 2.2, a)
+        )
     rest += 0.45 * _bell(y + 8.22 - 0.12 * _bell(x, 0.8), 0.10) * smooth(1.7, 0.7, a)
     return rest, smile
 
@@ -152,29 +161,29 @@ def paint_skin(seed: int) -> Skin:
     picks = rng.choice(len(candidates), 230, p=favoured / favoured.sum(), replace=False)
     for number, pick in enumerate(picks):
         row, column = candidates[pick]
-        size = rng.uniform(0.03, 0.075) if number > 14 else rng.uniform(0.09, 0.19)
+        size = rng.uniform(0.03, 0.075) if number > 22 else rng.uniform(0.09, 0.20)
         px, py = (column + 0.5) * DETAIL, (row + 0.5) * DETAIL
         reach = int(size * 75) + 4
         window = np.s_[max(int(py) - reach, 0) : int(py) + reach, max(int(px) - reach, 0) : int(px) + reach]
         gap = np.hypot(x[window] - place[row, column, 0], (y[window] - place[row, column, 1]) * 1.15)
         gap = gap * (1 + 0.15 * ragged[window])
-        spots[window] = np.maximum(spots[window], smooth(size, size * 0.55, gap) * rng.uniform(0.15, 0.55))
+        spots[window] = np.maximum(spots[window], smooth(size, size * 0.55, gap) * rng.uniform(0.2, 0.65))
     spots *= 1 - lips
     colour *= 1 - spots[..., None] * np.array([0.26, 0.36, 0.42], np.float32)
     tone = np.array([0.385, 0.140, 0.118], np.float32) * (1 + 0.06 * fine + 0.04 * blotch)[..., None]
     colour += (lips * 0.82)[..., None] * (tone - colour)
-    colour *= 1 - np.clip(0.20 * rest + 0.05 * smile, 0, 0.4)[..., None] * np.array([0.75, 1.0, 1.0], np.float32)
+    colour *= 1 - np.clip(0.27 * rest + 0.06 * smile, 0, 0.45)[..., None] * np.array([0.75, 1.0, 1.0], np.float32)
 
-    pores = cv2.GaussianBlur(rng.standard_normal((height, width)).astype(np.float32), (0, 0), 0.8)
-    pores -= cv2.GaussianBlur(pores, (0, 0), 2.0)
-    pores /= pores.std()
+    pores: Floats = cv2.GaussianBlur(rng.standard_normal((height, width)).astype(np.float32), (0, 0), 0.8)
+    pores = pores - np.asarray(cv2.GaussianBlur(pores, (0, 0), 2.0))
+    pores = pores / pores.std()
     leather = cloud(rng, height, width, 170, 3)
-    base = -0.055 * rest + 0.0030 * pores * (1 + 0.7 * hill(0, -3.5, 1.8, 1.2)) * (1 - 0.6 * lips)
-    base += 0.0045 * leather * front
+    base = -0.080 * rest + 0.0030 * pores * (1 + 0.7 * hill(0, -3.5, 1.8, 1.2)) * (1 - 0.6 * lips)
+    base += 0.0070 * leather * front
     crease = np.sin(x * 40 + 2.5 * leather) * lips * 0.006  # upright lines in the red of the lips
     base += crease
     slopes = []
-    for relief in (base, -0.05 * smile):
+    for relief in (base, -0.065 * smile):
         relief = np.ascontiguousarray(relief, dtype=np.float32)
         slopes += [
             cv2.Sobel(relief, cv2.CV_32F, 1, 0, scale=DETAIL / 8),

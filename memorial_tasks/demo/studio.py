@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from memorial_tasks.demo import head
 from memorial_tasks.demo.hair import Strands, grow_brows, grow_hair
-from memorial_tasks.demo.head import CAP, CAVE, CLOTH, EAR, EYE, NECK, SKIN, TEETH, smooth
+from memorial_tasks.demo.head import CAP, CAVE, CLOTH, EAR, EYE, JADE, NECK, SKIN, TEETH, smooth
 from memorial_tasks.demo.raster import (
     ALONG,
     DOWN,
@@ -78,9 +78,9 @@ CLOTHES = {
 
 def _turned(mesh: Mesh, matrix: Floats) -> Mesh:
     attributes = mesh.attributes.copy()
-    attributes[:, POSITION] = (attributes[:, POSITION] - PIVOT) @ matrix.T + PIVOT
-    for part in (NORMAL, ALONG, DOWN):
-        attributes[:, part] = attributes[:, part] @ matrix.T
+    vectors = attributes[:, : DOWN.stop].reshape(len(attributes), 4, 3) @ matrix.T  # position, normal, two tangents
+    vectors[:, 0] += PIVOT - matrix @ PIVOT
+    attributes[:, : DOWN.stop] = vectors.reshape(len(attributes), -1)
     return Mesh(attributes, mesh.triangles, mesh.material, mesh.holes)
 
 
@@ -188,7 +188,7 @@ def _bodies(
             else:
                 u, v = data[:, TEXEL.start], data[:, TEXEL.start + 1]
                 lines = np.exp(-((((v + 0.5 * np.sin(u * 0.35) + 10) % 1.9) - 0.9) ** 2) / 0.012)
-                colour = colour * (1 - 0.16 * lines * smooth(7, 3, np.abs(u)))[:, None]
+                colour = colour * (1 - 0.24 * lines * smooth(7, 3, np.abs(u)))[:, None]
         lit = scene.shadows.lit(point)
         openness = open_[mask]
         nl, nl_plain = normal @ towards, plain @ towards
@@ -253,7 +253,9 @@ def _paint_eyes(picture: Floats, ids: NDArray[np.uint8], buffer: Floats, scene: 
     # lids shade the ball: most under the upper one
     seen = mask.astype(np.float32)
     around = cv2.GaussianBlur(seen, (0, 0), 0.10 * pixels)
-    above = cv2.warpAffine(seen, np.float32([[1, 0, 0], [0, 1, 0.20 * pixels]]), (seen.shape[1], seen.shape[0]))
+    above = cv2.warpAffine(
+        seen, np.array([[1, 0, 0], [0, 1, 0.20 * pixels]], np.float32), (seen.shape[1], seen.shape[0])
+    )
     above = cv2.GaussianBlur(above, (0, 0), 0.11 * pixels)
     cover = (np.clip(around * 1.5 - 0.42, 0.12, 1) * (0.36 + 0.64 * above))[mask][:, None]
     nl = np.clip((normal @ towards + 0.25) / 1.25, 0, 1)[:, None]
@@ -292,7 +294,7 @@ def _paint_rest(
         gap = np.exp(-((np.sin(along * np.pi) / 0.16) ** 2))
         number = np.floor(along)
         tone = 1 + 0.05 * np.sin(number * 12.9898 + 4)
-        colour = np.array([0.60, 0.525, 0.405], np.float32) * (tone * (1 - 0.42 * gap))[:, None]
+        colour = np.array([0.52, 0.45, 0.335], np.float32) * (tone * (1 - 0.42 * gap))[:, None]
         gum_line = 0.42 + 0.10 * (1 - np.abs(np.sin(along * np.pi))) - 0.05
         gum = smooth(gum_line + 0.03, gum_line - 0.03, down)[:, None]
         colour = colour * (1 - gum) + np.array([0.33, 0.11, 0.10], np.float32) * gum
@@ -327,6 +329,16 @@ def _paint_rest(
             np.array([0.47, 0.27, 0.18], np.float32) * (1 - deep) + np.array([0.16, 0.145, 0.135], np.float32) * deep
         )
         picture[mask] = ground * (nl * key + _ambient(normal, light))
+    mask = ids == JADE
+    if mask.any():
+        data = buffer[mask]
+        normal = _unit(data[:, NORMAL])
+        view = _unit(eye_point - data[:, POSITION])
+        glow = np.clip((normal @ towards + 0.6) / 1.6, 0, 1)[:, None]
+        spark = (_highlight(normal, view, towards, 0.2) * 2)[:, None]
+        picture[mask] = (
+            np.array([0.055, 0.20, 0.115], np.float32) * (glow * key + _ambient(normal, light)) + spark * key
+        )
     mask = ids == CLOTH
     if mask.any():
         data = buffer[mask]
@@ -439,6 +451,12 @@ def invite(seed: int) -> Sitter:
     return Sitter(paint_skin(seed), grow_hair(seed), seed)
 
 
+def camera_for(shot: Shot, width: int, height: int) -> Camera:
+    """The camera of `shot` for a picture of `width` by `height`: it gives a turned head room to look into."""
+    aside = np.sin(np.radians(shot.yaw)) * width * 0.05
+    return Camera(width * 3.05 * shot.zoom, (float(width / 2 - aside), height * 0.46), 86.0)
+
+
 def expose(sitter: Sitter, shot: Shot, width: int, height: int, backdrop: Floats, rng: np.random.Generator) -> Floats:
     """Take the picture: linear light [height, width, 3] before development, the sitter before `backdrop`."""
     matrix = rotation(shot.yaw, shot.pitch, shot.roll)
@@ -446,9 +464,7 @@ def expose(sitter: Sitter, shot: Shot, width: int, height: int, backdrop: Floats
     moving = head.head_meshes(shot.face)
     meshes = [_turned(mesh, matrix) for mesh in moving]
     meshes += [_turned(mesh, still) for mesh in head.body_meshes()]
-    camera = Camera(
-        width * 3.05 * shot.zoom, (width / 2 - np.sin(np.radians(shot.yaw)) * width * 0.05, height * 0.46), 86.0
-    )
+    camera = camera_for(shot, width, height)
     light = LIGHTS[shot.light]
     towards = _unit(np.array(light.direction, np.float32))
     shadows = cast([m for m in meshes if m.material not in (EYE, TEETH, CAVE)], towards)
@@ -474,4 +490,17 @@ def develop(picture: Floats, exposure: float = 0.70) -> Floats:
     )
 
 
-__all__ = ["CLOTHES", "LIGHTS", "Light", "Shot", "Sitter", "cloud", "develop", "expose", "invite", "rotation"]
+__all__ = [
+    "CLOTHES",
+    "LIGHTS",
+    "PIVOT",
+    "Light",
+    "Shot",
+    "Sitter",
+    "camera_for",
+    "cloud",
+    "develop",
+    "expose",
+    "invite",
+    "rotation",
+]

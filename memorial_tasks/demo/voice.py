@@ -114,18 +114,20 @@ def _room(rng: np.random.Generator) -> Signal:
     return np.asarray(response)
 
 
+def _quiet(seconds: float) -> Signal:
+    return np.zeros(int(seconds * RATE))
+
+
 def record(spoken: NDArray[np.float32], rate: int, rng: np.random.Generator, room: Signal) -> NDArray[np.float32]:
     """One finished recording, float32 [N] at 24 kHz: a breath, the sentence, the room, its quiet floor of noise."""
     voice = reshape_voice(spoken, rate, rng)
-    voice = voice / max(
-        float(np.sqrt(np.mean(voice[np.abs(voice) > 0.02] ** 2))) if (np.abs(voice) > 0.02).any() else 1, 1e-6
-    )
+    loud = voice[np.abs(voice) > 0.02]
+    voice = voice / max(float(np.sqrt(np.mean(loud**2))) if len(loud) else 1.0, 1e-6)
     voice *= 0.085 * np.exp(0.12 * rng.standard_normal())
-    quiet = lambda seconds: np.zeros(int(seconds * RATE))  # noqa: E731
-    parts = [quiet(0.12 + 0.1 * rng.random())]
+    parts = [_quiet(0.12 + 0.1 * rng.random())]
     if rng.random() < 0.6:
-        parts += [0.0075 * (0.6 + 0.6 * rng.random()) * _breath(rng, 0.28 + 0.2 * rng.random()), quiet(0.06)]
-    parts += [voice, quiet(0.2 + 0.15 * rng.random())]
+        parts += [0.0075 * (0.6 + 0.6 * rng.random()) * _breath(rng, 0.28 + 0.2 * rng.random()), _quiet(0.06)]
+    parts += [voice, _quiet(0.2 + 0.15 * rng.random())]
     dry = np.concatenate(parts)
     low, high = butter(1, 400 / (RATE / 2))
     floor = lfilter(low, high, rng.standard_normal(len(dry)))
