@@ -1,6 +1,10 @@
 """Erasure in this studio: its shelves, its receipts folder, and the entry point of command and watch."""
 
 import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,23 +12,42 @@ from typing import TYPE_CHECKING, Any
 from memorial_tasks.consent.erasure import FolderShelf, Shelf, VaultShelf, erase_subject, reapply
 from memorial_tasks.database.connection import one
 from memorial_tasks.errors import IntegrityError, MemorialError
+from memorial_tasks.steps.process import scratch_root
 from memorial_tasks.vault.cipher import write_private
 
 if TYPE_CHECKING:
     from memorial_tasks.production.studio import Studio
 
 
+@dataclass(frozen=True)
+class ScratchShelf:
+    """Memory-backed folders that killed steps left behind. A living step is stopped, and its folder ends with it."""
+
+    roots: tuple[Path, ...]
+    name: str = "scratch"
+
+    def erase(self, subject_id: str, orders: Sequence[str]) -> Mapping[str, int]:
+        """Deletes ``memorial-<pid>-*`` below the roots where that process is gone, whoever's it was."""
+        removed = 0
+        for folder in (found for root in self.roots for found in root.glob("memorial-*-*")):
+            process = folder.name.split("-")[1]
+            if folder.is_dir() and process.isdigit() and not Path(f"/proc/{process}").exists():
+                removed += sum(1 for inner in folder.rglob("*") if inner.is_file())
+                shutil.rmtree(folder, ignore_errors=True)
+        return {"files": removed}
+
+
 def shelves_of(studio: "Studio") -> tuple[Shelf, ...]:
     """Every place of this studio in which something of a subject may lie.
 
-    Steps work in memory-backed folders that end with the step, Data Docs and GX samples are artifacts in the vault or
-    unpacked below the reports; Airflow holds ids only.
+    Data Docs and GX samples are artifacts in the vault or unpacked below the reports; Airflow holds ids only.
     """
     settings = studio.settings
     return (
         VaultShelf(studio.store),
         FolderShelf("deliveries", settings.deliveries_dir),
         FolderShelf("reports", settings.reports_dir),
+        ScratchShelf(tuple(sorted({scratch_root(0), Path("/dev/shm"), Path(tempfile.gettempdir())}))),  # noqa: S108
     )
 
 

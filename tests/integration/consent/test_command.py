@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 import rdflib
+import typer
 from typer.testing import CliRunner
 
 from memorial_tasks.cli import consent as command
+from memorial_tasks.consent.erasure import verify_erasure
 from memorial_tasks.consent.export import verify_receipt
 from memorial_tasks.production.studio import now
 
@@ -142,3 +144,26 @@ def test_after_erasure_show_still_answers(house: Any, run: Run) -> None:
     status, _, errors = run("export", "order-1")
     assert status == 1
     assert "erased" in errors
+
+
+def test_erase_asks_then_erases_and_gives_a_receipt(house: Any, run: Run) -> None:
+    app = typer.Typer()
+    app.command()(command.erase)
+    app.callback()(lambda: None)
+    house.enter()
+
+    def erase(*words: str, answer: str = "") -> tuple[int, str]:
+        result = CliRunner().invoke(app, ["erase", *words], input=answer)
+        return result.exit_code, result.stdout
+
+    assert erase("order-1", answer="n\n")[0] == 1
+    assert erase("order-1", "--json")[0] == 1
+    assert house.decide().granted
+    status, text = erase("order-1", "--yes", "--json")
+    assert status == 0
+    document = json.loads(text)
+    assert document["receipt"]["orders"] == ["order-1"]
+    assert Path(document["file"]).is_file()
+    verify_erasure(document, house.studio.keys.trusted)
+    assert erase("order-1", "--yes")[0] == 0
+    assert erase("sub-nobody", "--yes")[0] == 1

@@ -1,6 +1,7 @@
 """Erasure: everything under our control is gone, a crash anywhere loses nothing, and a backup brings nothing back."""
 
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -275,3 +276,15 @@ def test_the_watch_notices_an_erasure_cut_short(house: Any) -> None:
     with house.tx() as connection:
         (action,) = due_actions(connection, house.at + timedelta(seconds=1), house.studio.keys.trusted)
     assert action.kind == "erase"
+
+
+def test_what_killed_steps_left_behind_goes_too(tmp_path: Path) -> None:
+    from memorial_tasks.consent.erasing import ScratchShelf
+
+    dead, alive = tmp_path / "memorial-99999999-abc", tmp_path / f"memorial-{os.getpid()}-abc"
+    for folder in (dead, alive):
+        (folder / "inputs").mkdir(parents=True)
+        (folder / "inputs" / "photo.png").write_bytes(b"a face")
+    assert ScratchShelf((tmp_path, tmp_path / "none")).erase("sub-1", ["order-1"]) == {"files": 1}
+    assert not dead.exists()
+    assert alive.exists(), "a living step is stopped by the watch, not by pulling its files away"
