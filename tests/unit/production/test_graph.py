@@ -1,0 +1,46 @@
+"""The way through the house: every step gets exactly what it needs, or does not run."""
+
+import pytest
+
+from memorial_tasks.domain.job import ArtifactRef
+from memorial_tasks.errors import MemorialError
+from memorial_tasks.production.graph import INPUTS, gather, seed_of, sources
+from memorial_tasks.steps.contract import STEPS
+
+
+def artifact(name: str) -> ArtifactRef:
+    return ArtifactRef(name=name, uri=f"vault://orders/x/{name}", sha256="0" * 64, size=1)
+
+
+def test_every_step_has_its_place() -> None:
+    assert set(INPUTS) == set(STEPS)
+
+
+def test_the_steps_are_listed_in_an_order_in_which_they_can_run() -> None:
+    seen: set[str] = set()
+    for step in STEPS:
+        assert set(sources(step)) <= seen, step
+        seen.add(step)
+
+
+def test_inputs_are_renamed_and_sorted() -> None:
+    available = {
+        "ingest": [artifact("photos/b.png"), artifact("photos/a.png"), artifact("voice/a.wav")],
+        "quality_gate": [artifact("report.json"), artifact("measurements.json"), artifact("docs.tar.gz")],
+    }
+    names = [item.name for item in gather("prepare_face", available)]
+    assert names == ["photos/a.png", "photos/b.png", "quality/measurements.json", "quality/report.json"]
+
+
+def test_a_step_never_runs_on_half_its_inputs() -> None:
+    with pytest.raises(MemorialError, match=r"quality_gate has no result report\.json"):
+        gather("prepare_face", {"ingest": [artifact("photos/a.png")], "quality_gate": []})
+
+
+def test_evidence_reaches_no_step() -> None:
+    assert not any("evidence" in take.pattern for takes in INPUTS.values() for take in takes)
+
+
+def test_seeds_are_stable_and_differ() -> None:
+    assert seed_of("a", "speak") == seed_of("a", "speak")
+    assert len({seed_of(order, step) for order in ("a", "b") for step in STEPS}) == 2 * len(STEPS)
