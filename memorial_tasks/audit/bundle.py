@@ -138,7 +138,7 @@ class _BundleWriter(RowReader):
         self._entries, self._hashes = entries, leaves
         self.size = 0
 
-    def take(self, bodies: list[bytes | None], leaves: list[bytes]) -> None:
+    def take(self, bodies: list[bytes | None], leaves: list[bytes], recorded: list[int]) -> None:
         # an entry is canonical JSON and holds no line break; one that does was tampered with and fails by its hash
         self._entries.write(b"".join((body or b"").replace(b"\n", b" ") + b"\n" for body in bodies))
         self._hashes.write(b"".join(leaves))

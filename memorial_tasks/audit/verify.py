@@ -22,6 +22,7 @@ from memorial_tasks.audit import note as notes
 from memorial_tasks.audit.event import format_time
 from memorial_tasks.audit.merkle import BLOCK, Frontier, root_of
 from memorial_tasks.audit.note import Checkpoint, PublicKey
+from memorial_tasks.audit.stored import FAN, StoredTree
 from memorial_tasks.database.connection import one, rows
 from memorial_tasks.errors import IntegrityError
 
@@ -104,6 +105,7 @@ class LogCheck:
     trusted: frozenset[int] = frozenset()
     known_leaves: KnownLeaves | None = None
     faults: list[Fault] = field(default_factory=list)
+    times: list[bytes | None] = field(default_factory=list)  # what the entries last fed say
 
     def __post_init__(self) -> None:
         self._started = time.perf_counter()
@@ -120,6 +122,7 @@ class LogCheck:
     def feed(self, bodies: Sequence[bytes | None], leaves: Sequence[bytes] | None = None) -> None:
         """Takes the next entries, and their stored hashes when there are any. None is an entry that is gone."""
         at = self._frontier.size
+        self.times = []
         hashes = self._hashes(bodies, leaves, at)
         start = 0
         while start < len(hashes):
@@ -130,6 +133,11 @@ class LogCheck:
             self._segment += hashes[start:end]
             start = end
             self._reach()
+
+    @property
+    def size(self) -> int:
+        """Entries fed so far."""
+        return self._frontier.size
 
     def result(self, *, pending: int = 0, origin: str = "") -> Verification:
         """The answer over everything fed."""
@@ -181,9 +189,10 @@ class LogCheck:
         earliest, last = self._windows
         for place in range(start, end):
             body = bodies[place]
+            found = _AT.search(body, 0, 512) if body is not None else None
+            self.times.append(found[1] if found else None)
             if body is None:
                 continue
-            found = _AT.search(body, 0, 512)
             if found is None:
                 self.faults.append(Fault("malformed", "the entry has no readable time", at + place))
             elif not earliest <= found[1] <= last:
@@ -317,7 +326,7 @@ def verify_database(
     copy_rows(connection, reader)
     check = reader.check
     _check_unsequenced(connection, check)
-    _check_subtrees(connection, check, reader.blocks)
+    _check_subtrees(connection, check)
     waiting = one(connection, _PENDING)
     return check.result(pending=int(waiting["n"]) if waiting else 0)
 
@@ -332,14 +341,13 @@ class RowReader:
     def __init__(self) -> None:
         self._bodies: list[bytes | None] = []
         self._leaves: list[bytes] = []
+        self._recorded: list[int] = []
         self._expected = 0
 
-    def take(self, bodies: list[bytes | None], leaves: list[bytes]) -> None:
-        """The next entries, in order and without gaps; None is an entry that is gone."""
+    def take(self, bodies: list[bytes | None], leaves: list[bytes], recorded: list[int]) -> None:
+        """The next entries, in order and without gaps; None is an entry that is gone. `recorded` are the times the
+        database noted, in microseconds since 2000."""
         raise NotImplementedError
-
-    def recorded(self, seq: int, recorded: int, body: bytes) -> None:
-        """The time the database noted for an entry, in microseconds since 2000."""
 
     def gap(self, seq: int, missing: int) -> None:
         """`missing` entries from `seq` on have no row; negative: a number stands twice."""
@@ -353,12 +361,13 @@ class RowReader:
         _, _, seq, _, leaf, has_event = self._FIXED.unpack_from(row)
         if seq != self._expected:
             self._fill(seq)
-        body: bytes | None = None
         if has_event == 8:
             recorded, length = self._REST.unpack_from(row, 54)
-            body = row[66 : 66 + length]
-            self.recorded(seq, recorded, body)
-        self._bodies.append(body)
+            self._bodies.append(row[66 : 66 + length])
+            self._recorded.append(recorded)
+        else:
+            self._bodies.append(None)
+            self._recorded.append(0)
         self._leaves.append(leaf)
         self._expected = seq + 1
         if len(self._bodies) >= CHUNK:
@@ -367,8 +376,8 @@ class RowReader:
     def flush(self) -> None:
         """Hands on what is left."""
         if self._bodies:
-            self.take(self._bodies, self._leaves)
-            self._bodies, self._leaves = [], []
+            self.take(self._bodies, self._leaves, self._recorded)
+            self._bodies, self._leaves, self._recorded = [], [], []
 
     def _fill(self, seq: int) -> None:
         missing = seq - self._expected
@@ -376,6 +385,7 @@ class RowReader:
         for _ in range(missing):
             self._bodies.append(None)
             self._leaves.append(bytes(32))
+            self._recorded.append(0)
             if len(self._bodies) >= CHUNK:
                 self.flush()
 
@@ -386,35 +396,40 @@ class _Checker(RowReader):
     def __init__(self, check: LogCheck) -> None:
         super().__init__()
         self.check = check
-        self.blocks: list[bytes] = []  # hashes of complete blocks, to compare with the stored subtrees
+        self._size = 0
         self._minutes: dict[bytes, int] = {}
         self._tolerance = int(TOLERANCE.total_seconds() * 1e6)
 
-    def take(self, bodies: list[bytes | None], leaves: list[bytes]) -> None:
+    def take(self, bodies: list[bytes | None], leaves: list[bytes], recorded: list[int]) -> None:
         self.check.feed(bodies, leaves)
-        for start in range(0, len(leaves) - BLOCK + 1, BLOCK):
-            self.blocks.append(root_of(leaves[start : start + BLOCK]))
+        for place, (noted, text) in enumerate(zip(recorded, self.check.times, strict=True)):
+            if text is None:
+                continue  # gone or malformed: reported already
+            at = self._minutes.get(text[:16])
+            if at is None:
+                at = self._parse(text[:16])
+            if not -self._tolerance < noted - at < self._tolerance + 60_000_000:
+                self.check.faults.append(
+                    Fault(
+                        "time",
+                        "the time the database noted is not the one in the entry: it was back-dated",
+                        self._size + place,
+                    )
+                )
+        self._size += len(bodies)
 
     def gap(self, seq: int, missing: int) -> None:
         what = "entry and hash are gone" if missing > 0 else "two entries have one number"
         self.check.faults.append(Fault("deleted", what, seq))
 
-    def recorded(self, seq: int, recorded: int, body: bytes) -> None:
-        found = _AT.search(body, 0, 512)
-        if found is None:
-            return  # reported as malformed
-        minute = found[1][:16]
-        at = self._minutes.get(minute)
-        if at is None:  # parsed once a minute of log, not once an entry
-            try:
-                parsed = datetime.fromisoformat(minute.decode() + "+00:00")
-            except ValueError:
-                return  # so is this
-            at = self._minutes[minute] = (parsed - _EPOCH) // timedelta(microseconds=1)
-        if not -self._tolerance < recorded - at < self._tolerance + 60_000_000:
-            self.check.faults.append(
-                Fault("time", "the time the database noted is not the one in the entry: it was back-dated", seq)
-            )
+    def _parse(self, minute: bytes) -> int:
+        """Once a minute of log, not once an entry."""
+        try:
+            parsed = datetime.fromisoformat(minute.decode() + "+00:00")
+        except ValueError:
+            parsed = datetime.min.replace(tzinfo=UTC)  # no such date: far from whatever was noted
+        self._minutes[minute] = (parsed - _EPOCH) // timedelta(microseconds=1)
+        return self._minutes[minute]
 
 
 def copy_rows(connection: Connection, reader: RowReader) -> None:
@@ -445,16 +460,28 @@ def _check_unsequenced(connection: Connection, check: LogCheck) -> None:
         check.faults.append(Fault("inserted", f"event {row['id']} was slipped in behind the sequencer"))
 
 
-def _check_subtrees(connection: Connection, check: LogCheck, expected: list[bytes]) -> None:
-    """The stored subtree hashes are only a cache, but a wrong one would spoil proofs. Says nothing where the log
-    itself is at fault: the hashes then differ as a consequence."""
-    if check.faults:
+def _check_subtrees(connection: Connection, check: LogCheck) -> None:
+    """The stored subtree hashes are only a cache, but a wrong one would spoil proofs: each level has to give the
+    root of the newest checkpoint. Says nothing where the log itself is at fault."""
+    newest = max(check.checkpoints, key=lambda checkpoint: checkpoint.size, default=None)
+    if check.faults or newest is None or newest.size > check.size:
         return
-    for row in rows(connection, "SELECT idx, hash FROM audit.subtree WHERE level = 2 ORDER BY idx"):
-        if row["idx"] < len(expected) and expected[row["idx"]] != row["hash"]:
-            first = row["idx"] * BLOCK
-            check.faults.append(Fault("subtree", "the stored hash over these entries is wrong", first, first + BLOCK))
+    level, width = 1, FAN
+    while width <= newest.size:
+        count = newest.size // width
+        row = one(
+            connection,
+            "SELECT string_agg(hash, ''::bytea ORDER BY idx) AS h FROM audit.subtree WHERE level = %s AND idx < %s",
+            (level, count),
+        )
+        joined = bytes((row or {}).get("h") or b"")
+        hashes = [joined[at : at + 32] for at in range(0, len(joined), 32)]
+        if len(hashes) == count and newest.size % width:
+            hashes.append(StoredTree(connection).hash_of(count * width, newest.size))
+        if root_of(hashes) != newest.root:
+            check.faults.append(Fault("subtree", f"a stored hash over {width} entries is wrong: proofs would fail"))
             return
+        level, width = level + 1, width * FAN
 
 
 def _when(checkpoint: Checkpoint) -> str:

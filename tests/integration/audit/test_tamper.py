@@ -328,7 +328,7 @@ def test_the_proof_cache_is_spoiled(room: AuditRoom) -> None:
     with superuser(room.url) as connection:
         execute(connection, "UPDATE audit.subtree SET hash = %s WHERE level = 2 AND idx = 1", (bytes(32),))
     found = room.verify()
-    assert [(fault.code, fault.entry, fault.upto) for fault in found.faults] == [("subtree", 256, 512)]
+    assert [(fault.code, fault.entry, fault.upto) for fault in found.faults] == [("subtree", None, None)]
     write(room.url, range(700, 710))
     with pytest.raises(IntegrityError, match="no longer those that were checkpointed"):
         room.checkpoint()
