@@ -162,9 +162,13 @@ def _resampled(path: Path, channels: int) -> Iterator[Sound]:
                 if last:
                     return
     except soundfile.LibsndfileError as error:
-        raise InputRefused(
-            [Problem("sound.unreadable", "this is not sound that can be read", "export it as WAV", file=path.name)]
-        ) from error
+        raise _unreadable(path) from error
+
+
+def _unreadable(path: Path) -> InputRefused:
+    return InputRefused(
+        [Problem("sound.unreadable", "this is not sound that can be read", "export it as WAV", file=path.name)]
+    )
 
 
 def _placed(blocks: Iterator[Sound], lead_in: float, samples: int) -> Iterator[Sound]:
@@ -184,38 +188,34 @@ def _placed(blocks: Iterator[Sound], lead_in: float, samples: int) -> Iterator[S
 
 
 def _looped(path: Path, samples: int) -> Iterator[Sound]:
-    """Music as long as the film: begun again where it ends, over a cross-fade of two seconds."""
+    """Music as long as the film: begun again where it ends, over a cross-fade of two seconds, or a third of it."""
+    try:
+        about = soundfile.info(str(path))
+    except soundfile.LibsndfileError as error:
+        raise _unreadable(path) from error
+    length = int(about.frames * RATE / max(1, about.samplerate))
+    if length < RATE // 2:
+        raise InputRefused(
+            [Problem("music.short", "the music is shorter than half a second", "choose another", file=path.name)]
+        )
+    overlap = min(2 * RATE, length // 3)
+    rise = np.sin(np.arange(overlap) / overlap * np.pi / 2)[:, None].astype(np.float32)
 
     def forever() -> Iterator[Sound]:
-        overlap = 2 * RATE
-        tail = np.zeros((0, 2), np.float32)
+        ending = np.zeros((0, 2), np.float32)
         while True:
-            seen = 0
+            held = np.zeros((0, 2), np.float32)
+            mixed = len(ending) == 0
             for block in _resampled(path, 2):
-                piece = block
-                if len(tail):
-                    count = min(len(tail), len(piece))
-                    ramp = np.sin((seen + np.arange(count)) / overlap * np.pi / 2)[:, None].astype(np.float32)
-                    piece = piece.copy()
-                    piece[:count] = piece[:count] * ramp + tail[:count]
-                    tail = tail[count:]
-                seen += len(block)
-                held.append(piece)
-                while sum(map(len, held)) - len(held[0]) >= overlap:
-                    yield held.pop(0)
-            if seen == 0:
-                raise InputRefused(
-                    [Problem("music.empty", "the music has no sound", "choose another file", file=path.name)]
-                )
-            tail = np.concatenate(held) if held else tail
-            held.clear()
-            if len(tail) > overlap:
-                yield tail[:-overlap]
-                tail = tail[-overlap:]
-            fall = np.cos(np.arange(len(tail)) / max(1, len(tail)) * np.pi / 2)[:, None]
-            tail = (tail * fall).astype(np.float32)
+                held = np.concatenate([held, block])
+                if not mixed and len(held) >= overlap:
+                    held[:overlap] = held[:overlap] * rise + ending * rise[::-1]
+                    mixed = True
+                if mixed and len(held) > overlap:
+                    yield held[:-overlap]
+                    held = held[-overlap:]
+            ending = held[-overlap:]
 
-    held: list[Sound] = []
     return _placed(forever(), 0.0, samples)
 
 
