@@ -80,6 +80,8 @@ class Rig:
         self._lids()
         self.neighbours = _adjacency(len(surface.points), surface.triangles)
         self._head()
+        rims = (*topo.INNER_MOUTH, *topo.RIGHT_EYE, *topo.LEFT_EYE)
+        self.seams = np.array(sorted(set(rims)))  # closing lips and lids must not be relaxed apart
         self.sides = np.sign(geo.signed_areas(surface.points, surface.triangles))
         self.sides[np.abs(geo.signed_areas(surface.points, surface.triangles)) < 0.02] = 0
 
@@ -304,8 +306,8 @@ class Rig:
         depths = (points[:, 2] - pivot_z) / self.ipd * 0.85
         oval = flat[list(topo.OVAL)]
         rim = np.linalg.norm((flat - oval.mean(axis=0)) / np.ptp(oval, axis=0) * 2, axis=1)
-        rim = geo.smoothstep(0.55, 0.95, rim)
-        for _ in range(8):  # a steep cheek would fold over itself when the head turns
+        rim = geo.smoothstep(0.45, 0.95, rim)
+        for _ in range(16):  # a steep cheek would fold over itself when the head turns
             depths = depths * (1 - 0.6 * rim) + 0.6 * rim * (self.neighbours @ depths)
         self.depths = depths
 
@@ -353,9 +355,11 @@ class Rig:
             folded = watch & (areas <= 0)
             if not folded.any():
                 break
-            bad = np.unique(surface.triangles[folded])
+            bad = np.setdiff1d(surface.triangles[folded], self.seams)
             if attempt > 5:  # stubborn: let go of the surroundings too
-                bad = np.flatnonzero(self.neighbours[bad].sum(axis=0) > 0)
+                bad = np.setdiff1d(np.flatnonzero(self.neighbours[bad].sum(axis=0) > 0), self.seams)
+            if len(bad) == 0:
+                break
             moved = points[:, :2] - surface.points[:, :2]
             mean = (self.neighbours @ moved)[bad]
             points = points.copy()

@@ -74,6 +74,14 @@ def build_surface(mesh: NDArray[np.float32], width: int, height: int) -> Surface
     hole = np.zeros(len(triangles), bool)
     for ring_indices in (topo.INNER_MOUTH, topo.RIGHT_EYE, topo.LEFT_EYE):
         hole |= np.isin(triangles, ring_indices).all(axis=1)
+    upper_lip = sum((ring[1:-1] for ring in topo.UPPER_LIP), ())
+    lower_lip = sum((ring[1:-1] for ring in topo.LOWER_LIP), ())
+    for upper, lower in (
+        (upper_lip, lower_lip),
+        (topo.RIGHT_UPPER[0], topo.RIGHT_LOWER[0][1:-1]),
+        (topo.LEFT_UPPER[0], topo.LEFT_LOWER[0][1:-1]),
+    ):  # slivers at the corners that span the opening belong to it
+        hole |= np.isin(triangles, upper).any(axis=1) & np.isin(triangles, lower).any(axis=1)
     first = np.argsort(~hole, kind="stable")  # openings are painted first, skin over their rims
     triangles, hole = triangles[first], hole[first]
     return Surface(
@@ -85,6 +93,24 @@ def build_surface(mesh: NDArray[np.float32], width: int, height: int) -> Surface
         np.array(head, np.float32),
         np.array(body, np.float32),
     )
+
+
+def clear_lips(mesh: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mesh of an open-mouthed photo with the inner lip line drawn a little into the lips: the model often lays it on
+    the rim of the teeth, and that rim would stay in the picture when the mouth closes. Returns a copy [478, 3]."""
+    result = mesh.copy()
+    ipd = geo.interocular(mesh)
+    down = _frame(mesh)[1].astype(np.float32)
+    for rings, sign in (
+        ((topo.LIP_UPPER_INNER, topo.LIP_UPPER_NEAR, topo.LIP_UPPER_MIDDLE), -1.0),
+        ((topo.LIP_LOWER_INNER, topo.LIP_LOWER_NEAR, topo.LIP_LOWER_MIDDLE), 0.6),
+    ):
+        for place in range(1, 10):
+            gap = float((mesh[topo.LIP_LOWER_INNER[place], :2] - mesh[topo.LIP_UPPER_INNER[place], :2]) @ down)
+            shift = min(0.30 * max(gap - 0.02 * ipd, 0.0), 0.03 * ipd)
+            for ring, share in zip(rings, (1.0, 0.75, 0.4), strict=True):
+                result[ring[place], :2] += down * np.float32(sign * share * shift)
+    return result
 
 
 def _frame(mesh: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -20,6 +20,8 @@ LIP_LOWER_OUTER: tuple[int, ...] = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375
 LIP_LOWER_MIDDLE: tuple[int, ...] = (76, 77, 90, 180, 85, 16, 315, 404, 320, 307, 306)
 LIP_LOWER_NEAR: tuple[int, ...] = (62, 96, 89, 179, 86, 15, 316, 403, 319, 325, 292)
 LIP_LOWER_INNER: tuple[int, ...] = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
+UPPER_LIP: tuple[tuple[int, ...], ...] = (LIP_UPPER_OUTER, LIP_UPPER_MIDDLE, LIP_UPPER_NEAR, LIP_UPPER_INNER)
+LOWER_LIP: tuple[tuple[int, ...], ...] = (LIP_LOWER_OUTER, LIP_LOWER_MIDDLE, LIP_LOWER_NEAR, LIP_LOWER_INNER)
 LIP_CORNERS_RIGHT: tuple[int, ...] = (61, 76, 62, 78)
 LIP_CORNERS_LEFT: tuple[int, ...] = (291, 306, 292, 308)
 
