@@ -1,0 +1,112 @@
+"""The three voice steps one after another on generated recordings, with a training killed in the middle."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from memorial_tasks.domain.timing import SpeechTiming
+from memorial_tasks.domain.words import Language
+from memorial_tasks.steps import prepare_voice, speak, train_voice
+from memorial_tasks.steps.contract import StepContext
+from memorial_tasks.voice.espeak import Espeak
+from memorial_tasks.voice.practice_texts import MANDARIN
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+SCRIPT = ["孩子们，你们好。", "我1931年出生, and I love you all."]
+TRAIN = """
+import sys, torch
+from pathlib import Path
+from memorial_tasks.steps import train_voice
+from memorial_tasks.steps.contract import StepContext
+from memorial_tasks.voice import train
+torch.set_num_threads(1)
+train._SAVE_EVERY = 0.5
+here = Path(sys.argv[1])
+context = StepContext("o", here / "in", here / "out", here / "checkpoints", 1, lambda f, m: None)
+train_voice.run(context, train_voice.Params(config="tiny", language="zh-CN"))
+"""
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A step folder with ``in`` holding nine generated Mandarin recordings, their transcripts and a script."""
+    here = tmp_path_factory.mktemp("house")
+    voice = here / "in" / "voice"
+    voice.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    texts = {}
+    with Espeak() as espeak:
+        for number, text in enumerate(MANDARIN[:9]):
+            speech = espeak.say(text, "cmn+m7", rate=170, pitch=35)
+            wave = np.pad(speech.audio, speech.rate // 3)
+            soundfile.write(voice / f"r{number}.wav", wave + rng.normal(0, 3e-4, wave.size), speech.rate)
+            texts[f"r{number}"] = text
+    (voice / "transcripts.json").write_text(json.dumps(texts), "utf-8")
+    lines = [
+        {"index": n, "text": text, "language": "zh-CN", "emotion": "warm", "intensity": 0.6, "pace": 1.0, "pause": 0.5,
+         "gaze": "camera"}
+        for n, text in enumerate(SCRIPT)
+    ]  # fmt: skip
+    (here / "in" / "plan.json").write_text(json.dumps({"language": "zh-CN", "lines": lines}), "utf-8")
+    (here / "in" / "script.json").write_text(json.dumps([{"text": text} for text in SCRIPT]), "utf-8")
+    (here / "in" / "lexicon.json").write_text("{}", "utf-8")
+    return here
+
+
+def _context(house: Path, out: str) -> StepContext:
+    (house / out).mkdir(exist_ok=True)
+    (house / "checkpoints").mkdir(exist_ok=True)
+    return StepContext("o", house / "in", house / out, house / "checkpoints", 1, lambda fraction, message: None)
+
+
+def _as_inputs(house: Path, out: str) -> None:
+    for path in (house / out).rglob("*"):
+        if path.is_file():
+            target = house / "in" / path.relative_to(house / out)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+
+
+def test_recordings_to_speech_across_a_kill(house: Path) -> None:
+    metrics = prepare_voice.run(_context(house, "prepared"), prepare_voice.Params(language=Language.ZH_CN))
+    assert metrics["utterances"] == 9
+    assert metrics["seconds"] > 20
+    _as_inputs(house, "prepared")
+
+    process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", TRAIN, str(house)], env=dict(os.environ))
+    checkpoint = house / "checkpoints" / "voice-training.safetensors"
+    deadline = time.monotonic() + 300
+    while not checkpoint.is_file() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert checkpoint.is_file()
+    assert not (house / "out" / "voice" / "model.safetensors").exists()
+
+    trained = train_voice.run(_context(house, "out"), train_voice.Params(config="tiny", language=Language.ZH_CN))
+    card = json.loads((house / "out" / "voice" / "card.json").read_text("utf-8"))
+    assert card["resumed"]
+    assert card["tier"] == trained["tier"] == 0
+    assert card["improve"], "half a minute of speech can be improved upon"
+    assert (house / "out" / "voice" / "spectrogram.png").stat().st_size > 1000
+    _as_inputs(house, "out")
+
+    spoken = speak.run(_context(house, "spoken"), speak.Params())
+    timing = SpeechTiming.model_validate_json((house / "spoken" / "timing.json").read_text("utf-8"))
+    wave, rate = soundfile.read(house / "spoken" / "speech.wav")
+    assert rate == timing.sample_rate == 24000
+    assert timing.duration == pytest.approx(len(wave) / rate, abs=0.01)
+    assert spoken["real_time_factor"] < 1.0
+    assert [line.text for line in timing.lines] == SCRIPT
+    assert {"zh", "iou", "uo", "AY", "L"} & {phone.phone for phone in timing.phones} >= {"uo", "AY", "L"}
+    for line in timing.lines:
+        piece = wave[int(line.start * rate) : int(line.end * rate)]
+        assert 20 * np.log10(piece.std()) > -40
