@@ -170,19 +170,23 @@ class Stage:
             slice(max(0, top + int(rows[0])), min(high, top + int(rows[-1]) + 1)),
             slice(max(0, left + int(columns[0])), min(wide, left + int(columns[-1]) + 1)),
         )
-        alpha = alpha[self._area[0].start - top : self._area[0].stop - top]
-        alpha = np.ascontiguousarray(alpha[:, self._area[1].start - left : self._area[1].stop - left])
+        self._seen = (
+            slice(self._area[0].start - top, self._area[0].stop - top),
+            slice(self._area[1].start - left, self._area[1].stop - left),
+        )
+        alpha = np.ascontiguousarray(alpha[self._seen])
         behind = backdrop.at(0)
         self._alpha = _wrapped(alpha, high)
         self._beyond = np.ascontiguousarray(1 - self._alpha)
         self._look = _colour_match(sample, matte, behind)
-        self._crop = _Cropper(self.placement.size[0] / matte.shape[1], (left, top), self._area)
+        self._scaling = cv2.INTER_AREA if self.placement.size[0] < matte.shape[1] else cv2.INTER_CUBIC
         self._base = behind if backdrop.moves else _with_shadow(behind, alpha, self._area)
         self._scene = np.ascontiguousarray(self._base[self._area])
 
     def picture(self, portrait: Picture, number: int) -> Picture:
         """`portrait` is uint8 RGB at the matte's size."""
-        person = cv2.LUT(self._crop(portrait), self._look)
+        person = cv2.resize(cv2.LUT(portrait, self._look), self.placement.size, interpolation=self._scaling)
+        person = np.ascontiguousarray(person[self._seen])
         if self.backdrop.moves:
             canvas = self.backdrop.at(number).copy()
             self._scene = np.ascontiguousarray(canvas[self._area])
@@ -223,31 +227,6 @@ def extend_person(photo: Picture, matte: Picture) -> Picture:
 
 def _shrunk(plane: Plane, size: tuple[int, int]) -> Plane:
     return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.float32)
-
-
-class _Cropper:
-    """Scales the portrait and cuts out the part that is seen, in one step where quality allows it."""
-
-    def __init__(self, scale: float, corner: tuple[int, int], area: tuple[slice, slice]) -> None:
-        self._scale = scale
-        self._size = area[1].stop - area[1].start, area[0].stop - area[0].start
-        self._offset = area[1].start - corner[0], area[0].start - corner[1]
-        # pixel centres: x_portrait = (x_canvas + offset + 0.5) / scale - 0.5
-        shift = [(offset + 0.5) / scale - 0.5 for offset in self._offset]
-        self._matrix = np.array([[1 / scale, 0, shift[0]], [0, 1 / scale, shift[1]]], np.float64)
-        self._flags = cv2.WARP_INVERSE_MAP | (cv2.INTER_CUBIC if scale > 1.25 else cv2.INTER_LINEAR)
-
-    def __call__(self, portrait: Picture) -> Picture:
-        if self._scale < 0.8:
-            small = cv2.resize(portrait, None, fx=self._scale, fy=self._scale, interpolation=cv2.INTER_AREA)
-            x, y = self._offset
-            cut = small[y : y + self._size[1], x : x + self._size[0]]
-            lack = self._size[1] - cut.shape[0], self._size[0] - cut.shape[1]
-            if lack != (0, 0):  # rounding of the scaled size
-                cut = cv2.copyMakeBorder(cut, 0, lack[0], 0, lack[1], cv2.BORDER_REPLICATE)
-            return np.ascontiguousarray(cut, np.uint8)
-        turned = cv2.warpAffine(portrait, self._matrix, self._size, flags=self._flags, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(turned, np.uint8)
 
 
 def _wrapped(alpha: Plane, height: int) -> Plane:
