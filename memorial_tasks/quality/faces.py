@@ -17,6 +17,7 @@ LIPS_INNER = (13, 14)  # upper, lower
 MOUTH_CORNERS = (78, 308)
 FOREHEAD, CHIN, NOSE_TIP = 10, 152, 1
 
+CHIN_SET_BACK = 6.0  # degrees by which the mesh's chin lies behind its forehead when the head is level
 LOOK_AT = 1600  # px, long side of the picture in which faces are searched
 
 
@@ -102,7 +103,7 @@ def pose_of(points: Points) -> Pose:
     flat = float(np.hypot(across[0], across[1])) or 1.0
     return Pose(
         yaw=float(np.degrees(np.arctan2(across[2], flat))),
-        pitch=float(np.degrees(np.arctan2(-down[2], float(np.hypot(down[0], down[1])) or 1.0))),
+        pitch=float(np.degrees(np.arctan2(-down[2], float(np.hypot(down[0], down[1])) or 1.0))) + CHIN_SET_BACK,
         roll=float(np.degrees(np.arctan2(across[1], across[0]))),
     )
 

@@ -169,11 +169,10 @@ class _Seen:
         self.mouth: list[tuple[float, float]] = []
         self._models = models
         self._before: NDArray[np.int16] | None = None
-        self._words = [(word.start + SPEECH_START, word.end + SPEECH_START) for word in timing.words] or [
-            (line.start + SPEECH_START, line.end + SPEECH_START) for line in timing.lines
-        ]
-        first = self._words[0][0] if self._words else 0.0
-        last = self._words[-1][1] if self._words else duration
+        # Whole lines: between two words of a sentence a living face moves too.
+        self._spoken = [(one.start + SPEECH_START, one.end + SPEECH_START) for one in timing.lines or timing.words]
+        first = self._spoken[0][0] if self._spoken else 0.0
+        last = self._spoken[-1][1] if self._spoken else duration
         self._speech = (first, last)
         step = max((last - first) / FACES_LOOKED_AT, 0.04)
         self._look_at = list(np.arange(first + step / 2, last, step))
@@ -192,7 +191,7 @@ class _Seen:
         self.count += 1
         small = frame.reformat(*_SMALL, format="gray").to_ndarray().astype(np.int16)
         self.black.append(bool(small.mean() < _BLACK_LUMA and small.std() < 6))
-        speaking = any(start <= time <= end for start, end in self._words)
+        speaking = any(start <= time <= end for start, end in self._spoken)
         # The largest change of any of 36 blocks: a still background with a living face is not frozen.
         change = np.inf if self._before is None else _block_change(small, self._before)
         self.frozen.append(bool(speaking and change < _FROZEN))

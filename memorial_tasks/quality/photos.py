@@ -257,7 +257,9 @@ def measure_set(
     likeness = _likeness({name: prints[name] for name in order if measures[name].faces == 1 and name not in copies})
     out = {}
     for name, measure in measures.items():
-        full = replace(measure, duplicate=float(name in copies), likeness=likeness.get(name, NAN))
+        # A turned head shows other edges and shorter bones: the further it is turned, the less that says.
+        leniency = 1 + max(abs(_of(measure.yaw)) - 15, 0) / 20
+        full = replace(measure, duplicate=float(name in copies), likeness=likeness.get(name, NAN) * leniency)
         out[name] = replace(full, usable=float(usable(full)))
     return out
 
