@@ -129,14 +129,14 @@ class BucketAnchor:
                     ObjectLockRetainUntilDate=datetime.now(UTC) + self.keep,
                 )
                 version = answer.get("VersionId", "")
-            locked = self.client.get_object_retention(Bucket=self.bucket, Key=key, VersionId=version)["Retention"]
+            head = self.client.head_object(Bucket=self.bucket, Key=key, VersionId=version)
         except (ClientError, BotoCoreError) as error:
             raise Unavailable(
                 f"the checkpoint bucket refused: {_code(error)}",
                 where=self.target,
                 remedy="check bucket, lock and rights",
             ) from error
-        if locked.get("Mode") != "COMPLIANCE":
+        if head.get("ObjectLockMode") != "COMPLIANCE":
             raise Unavailable(
                 "the object is not locked", where=self.target, remedy="turn Object Lock on for the bucket"
             )
