@@ -20,26 +20,26 @@ class Stopped(Exception):
     """A command answered no; what it said was shown already."""
 
 
-def memorial(*arguments: str, quiet: bool = False) -> Any:
-    """Run ``memorial ... --json``; its progress goes to the screen, its answer comes back."""
-    shown = " ".join(arguments)
-    if not quiet:
-        print(f"\n$ memorial {shown}", flush=True)  # noqa: T201 - this is a script for people
-    done = subprocess.run(
-        [sys.executable, "-m", "memorial_tasks.cli", *arguments, "--json"],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    answer = json.loads(done.stdout) if done.stdout.strip() else {}
+def memorial(*arguments: str) -> None:
+    """Run a command the way a person does: what it says goes to the screen."""
+    print(f"\n$ memorial {' '.join(arguments)}", flush=True)  # noqa: T201 - this is a script for people
+    done = subprocess.run([sys.executable, "-m", "memorial_tasks.cli", *arguments], check=False)
     if done.returncode != 0:
-        raise Stopped(f"memorial {shown} ended with {done.returncode}")
-    return answer
+        raise Stopped(f"memorial {' '.join(arguments)} ended with {done.returncode}")
+
+
+def ask(*arguments: str) -> Any:
+    """The JSON document of a command, without a word on the screen."""
+    command = [sys.executable, "-m", "memorial_tasks.cli", *arguments, "--json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
+    if not done.stdout.strip():
+        raise Stopped(f"memorial {' '.join(arguments)} ended with {done.returncode}")
+    return json.loads(done.stdout)
 
 
 def known(order: str) -> bool:
     """True when the order was submitted before."""
-    return any(row["order"] == order for row in memorial("order", "list", quiet=True)["orders"])
+    return any(row["order"] == order for row in ask("order", "list")["orders"])
 
 
 def show_page(title: str, lines: dict[str, str]) -> None:
@@ -57,7 +57,7 @@ def demo(language: str) -> int:
     settings = Settings()
     try:
         memorial("init")
-        address = memorial("studio", "start")
+        memorial("studio", "start")
         if not known(order):
             folder = settings.root / "demo" / order
             print(f"\nthe fictional family is drawn and spoken by program: {folder}", flush=True)  # noqa: T201
@@ -68,30 +68,24 @@ def demo(language: str) -> int:
             )  # fmt: skip
             memorial("order", "submit", str(folder / "order.yaml"))
         # The demo operator answers the review through the same REST call as a person's click.
-        subprocess.run(
-            [sys.executable, "-m", "memorial_tasks.cli", "order", "run", order, "--follow", "--approve"], check=True
-        )
-        film = memorial("order", "show", order, quiet=True)["film"]
-        verified = memorial("verify", film)
+        memorial("order", "run", order, "--follow", "--approve")
+        film = ask("order", "show", order)["film"]
+        memorial("verify", film)
         memorial("audit", "verify")
+        memorial("audit", "report", order)
+        address = ask("studio", "start")
     except (Stopped, subprocess.CalledProcessError) as error:
         print(f"\nthe demo stopped: {error}", file=sys.stderr)  # noqa: T201
         print("look at 'memorial doctor' and 'memorial order show'", file=sys.stderr)  # noqa: T201
         return 1
-    layers = ", ".join(
-        f"{name} {'ok' if verified[name]['ok'] else 'NO'}"
-        for name in ("label", "aigc", "c2pa", "watermark", "audit")
-        if isinstance(verified.get(name), dict)
-    )
     reports = settings.reports_dir / order
     show_page(
         f"Delivered and verified in {time.monotonic() - began:.0f} s",
         {
             "film": film,
-            "verified": layers,
             "quality report": str(reports / "quality_gate" / "index.html"),
             "film report": str(reports / "output_gate"),
-            "audit report": f"memorial audit report {order}",
+            "audit report": str(reports / "audit"),
             "Airflow's pages": f"{address['address']} (account {address['account']}, password: {address['passwords']})",
             "stop everything": "memorial studio stop",
         },
