@@ -390,6 +390,13 @@ def record_from_order(
     def digests(paths: Sequence[str]) -> tuple[str, ...]:
         return tuple(evidence[path] for path in paths)
 
+    def papers_of(party: str, paths: Sequence[str], otherwise: EvidenceKind = "other") -> list[Evidence]:
+        named = {path: kinds.get(path, evidence_kind(path)) for path in paths}
+        return [
+            Evidence(kind=otherwise if kind == "other" else kind, sha256=evidence[path], party_id=party)
+            for path, kind in named.items()
+        ]
+
     papers: list[Evidence] = []
     grantors: list[Party] = []
     for person in order.grantors:
@@ -405,9 +412,7 @@ def record_from_order(
                 evidence=digests(person.evidence),
             )
         )
-        papers += [
-            Evidence(kind=kinds.get(p, evidence_kind(p)), sha256=evidence[p], party_id=party) for p in person.evidence
-        ]
+        papers += papers_of(party, person.evidence)
     co_kin = []
     for relative in order.co_kin:
         party = pseudonym(relative.name, relative.relation)
@@ -421,6 +426,7 @@ def record_from_order(
                 evidence=digests(relative.evidence),
             )
         )
+        papers += papers_of(party, relative.evidence)
     subject, terms = order.subject, order.consent
     arrangement = subject.lifetime_arrangement
     papers += [Evidence(kind="lifetime_will", sha256=evidence[path]) for path in arrangement.evidence]
@@ -434,6 +440,8 @@ def record_from_order(
         )
         for other in terms.third_parties
     )
+    for depicted, other in zip(third, terms.third_parties, strict=True):
+        papers += papers_of(depicted.party_id, other.evidence, "third_party")
     audience, channels = _AUDIENCE[order.purpose]
     until = now + timedelta(days=round(terms.months * 30.4375))
     return ConsentRecord(

@@ -10,9 +10,14 @@ WIDE = frozenset({Purpose.PUBLIC_MEMORIAL, Purpose.FILM, Purpose.COMMERCIAL})
 RELEASED = frozenset({Purpose.FILM, Purpose.COMMERCIAL})
 
 
-def has_evidence(case: Case, *kinds: str) -> bool:
-    """True when a paper of one of these kinds was shown."""
-    return any(paper.kind in kinds for paper in case.record.evidence)
+def has_evidence(case: Case, *kinds: str, of: str | None = None) -> bool:
+    """True when a paper of one of these kinds was shown, by anybody or for the person `of` (a party id)."""
+    return any(paper.kind in kinds and of in {None, paper.party_id} for paper in case.record.evidence)
+
+
+def each_grantor_has(case: Case, *kinds: str) -> bool:
+    """True when every grantor has shown a paper of one of these kinds of their own."""
+    return all(has_evidence(case, *kinds, of=party.party_id) for party in case.record.grantors)
 
 
 def named_in_lifetime(case: Case) -> bool:
@@ -67,11 +72,6 @@ def years_since_death(case: Case) -> int:
     """Full years between the death and the decision."""
     died, today = case.record.subject.died, case.now.date()
     return today.year - died.year - ((today.month, today.day) < (died.month, died.day))
-
-
-def lives_in(case: Case, place: str) -> bool:
-    """True when the deceased was domiciled in `place` at death."""
-    return case.record.subject.domicile == place
 
 
 def died_on_or_after(case: Case, day: date) -> bool:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from memorial_tasks.consent.record import PARENTS
 from memorial_tasks.consent.rules.base import Case, Rule, Words
-from memorial_tasks.consent.rules.conditions import agreed, has_evidence, named_in_lifetime
+from memorial_tasks.consent.rules.conditions import agreed, each_grantor_has, has_evidence, named_in_lifetime
 from memorial_tasks.domain.words import Modality, Purpose
 
 NOTICE_PERIOD = timedelta(hours=72)
@@ -106,16 +106,13 @@ def _channel(case: Case) -> bool | None:
     return None if case.facts.channel is None else case.facts.channel in case.record.scope.channels
 
 
-def _kinship_of_each(case: Case) -> bool:
-    return all(
-        any(paper.kind in {"kinship", "notary"} and paper.party_id == party.party_id for paper in case.record.evidence)
-        or party.party_id == case.record.subject.arrangement.party_id
-        for party in case.record.grantors
-    )
+def _kinship(case: Case) -> bool:
+    """Whom the deceased named while alive need not be a relative."""
+    return named_in_lifetime(case) or each_grantor_has(case, "kinship", "notary")
 
 
 def _identity(case: Case) -> bool | None:
-    return None if case.purpose is Purpose.FAMILY_PRIVATE else has_evidence(case, "identity", "notary")
+    return None if case.purpose is Purpose.FAMILY_PRIVATE else each_grantor_has(case, "identity", "notary")
 
 
 def _approved(case: Case) -> bool:
@@ -132,7 +129,8 @@ def _minor_subject(case: Case) -> bool | None:
     parents = sum(party.relation in PARENTS for party in case.record.grantors)
     parents += sum(party.relation in PARENTS and agreed(case, party) for party in case.record.co_kin)
     alone = parents == 1 and has_evidence(case, "rank") and not any(p.relation in PARENTS for p in case.record.co_kin)
-    return parents >= 2 or alone or (parents == 0 and has_evidence(case, "guardian"))
+    guardian = any(has_evidence(case, "guardian", of=party.party_id) for party in case.record.grantors)
+    return parents >= 2 or alone or (parents == 0 and guardian)
 
 
 def _died(case: Case) -> bool:
@@ -152,7 +150,7 @@ def _third_parties(case: Case) -> bool | None:
 
 def _third_party_minors(case: Case) -> bool | None:
     minors = [party for party in case.record.third_parties if party.minor]
-    return all(party.evidence for party in minors) and has_evidence(case, "guardian") if minors else None
+    return all(has_evidence(case, "guardian", of=party.party_id) for party in minors) if minors else None
 
 
 def _therapy(case: Case) -> bool | None:
@@ -353,7 +351,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "house.evidence_kinship",
         "CN Civil Code Art. 994",
-        _kinship_of_each,
+        _kinship,
         Words(zh="有签署人缺少亲属关系证明。", en="A grantor has not proved how they are related."),
         Words(
             zh="请为每位签署人提交亲属关系证明（文件名含 kinship 或 亲属）。",
@@ -432,7 +430,10 @@ RULES: tuple[Rule, ...] = (
             zh="素材中有未成年人，未见监护人同意。",
             en="A living minor is in the material without a guardian's consent.",
         ),
-        Words(zh="请遮挡，或提交监护人同意。", en="Crop the child out, or add the guardian's consent."),
+        Words(
+            zh="请遮挡，或提交监护人同意（文件名含 guardian 或 监护）。",
+            en="Crop the child out, or add the guardian's consent (a file with `guardian` in its name).",
+        ),
     ),
     Rule(
         "house.therapy",

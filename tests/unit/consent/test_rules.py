@@ -29,10 +29,11 @@ class World:
     history: Sequence[tuple[EventType, dict[str, Any]]] = ()
     purpose: Purpose = Purpose.FAMILY_PRIVATE
     modalities: tuple[Modality, ...] = tuple(Modality)
-    now: datetime = NOW + timedelta(hours=1)
+    now: datetime | None = None
     facts: Facts = field(default_factory=Facts)
     approvals: int = 2
     given: bool = True
+    start: datetime = NOW
     change: Callable[[ConsentRecord], ConsentRecord] = lambda record: record
 
     def build(self) -> tuple[ConsentRecord, tuple[ConsentEvent, ...]]:
@@ -48,13 +49,22 @@ class World:
         }
         order = Order.model_validate(document | self.order)
         record = record_from_order(
-            order, _Digests(), "c" * 64, ["d" * 64], subject_id="sub-1", now=NOW, consent_id="c-1", salt="5a" * 32
+            order,
+            _Digests(),
+            "c" * 64,
+            ["d" * 64],
+            subject_id="sub-1",
+            now=self.start,
+            consent_id="c-1",
+            salt="5a" * 32,
         )
         record = self.change(record)
         events: list[ConsentEvent] = []
 
         def add(type: EventType, actor: str, **more: Any) -> None:
-            fields: dict[str, Any] = {"at": NOW, "actor_kind": "operator", "actor": actor} | more
+            fields: dict[str, Any] = {"at": self.start, "actor_kind": "operator", "actor": actor} | more
+            if fields["actor"] == "kin":
+                fields["actor"] = record.co_kin[0].party_id
             events.append(next_event(events, record, type, fields.pop("at"), **fields))
 
         add(EventType.REQUESTED, "ann")
@@ -74,7 +84,13 @@ class World:
             name: tuple(rule for rule in rules if rule.code != without) for name, rules in PACKS.items()
         }
         return decide(
-            record, events, purpose=self.purpose, modality=self.modalities, now=self.now, facts=self.facts, packs=packs
+            record,
+            events,
+            purpose=self.purpose,
+            modality=self.modalities,
+            now=self.now or self.start + timedelta(hours=1),
+            facts=self.facts,
+            packs=packs,
         )
 
 
@@ -212,6 +228,332 @@ def test_an_ordinary_family_is_granted_with_reasons_for() -> None:
     assert "house.single_approval" in {r.code for r in decision.reasons if r.for_or_against == "note"}
 
 
+PAPERS = [KIN, DEATH, IDENTITY]
+MOTHER = {"name": "M", "relation": "mother", "evidence": [KIN, DEATH]}
+GRANDMOTHER = {"name": "O", "relation": "grandparent"}
+CHILD = SUBJECT | {"born": "2015-01-01"}
+SIBLING = DAUGHTER | {"relation": "sibling"}
+PERMITS = {"lifetime_arrangement": WILL}
+
+
+def _eu(purpose: Purpose = Purpose.FAMILY_PRIVATE, **more: Any) -> World:
+    order = {k: v for k, v in more.items() if k in {"co_kin", "grantors"}}
+    subject = SUBJECT | {"domicile": "DE"} | more.pop("subject", {})
+    rest = {k: v for k, v in more.items() if k not in order}
+    return World({"subject": subject, "jurisdictions": ["DE"], **order}, purpose=purpose, **rest)
+
+
+def _third(minor: bool, *papers: str) -> dict[str, Any]:
+    return {"name": f"T{len(papers)}", "minor": minor, "evidence": list(papers)}
+
+
+def _boundaries_that_hold() -> dict[str, World]:
+    """The last moment, the smallest paper, the other way: each just enough."""
+    wide, film, ceremony = Purpose.PUBLIC_MEMORIAL, Purpose.FILM, Purpose.CEREMONY
+    heard = [(EventType.OBJECTED, {"actor": "kin"}), (EventType.RESOLVED, {"outcome": "dismissed"})]
+    agreed = [(EventType.AGREED, {"actor": "kin"})]
+    ten_days = _window(valid_from=0, valid_until=10)
+    figure = {"public_figure": True}
+    return {
+        "the person named for other purposes decides the family's own": World(
+            _subject(
+                lifetime_arrangement={
+                    "kind": "names_person",
+                    "person": "G",
+                    "purposes": ["ceremony"],
+                    "evidence": ["p/will.pdf"],
+                }
+            )
+        ),
+        "a named person needs no kinship paper": World(
+            _subject(lifetime_arrangement={"kind": "names_person", "person": "G", "evidence": ["p/will.pdf"]})
+            | {"grantors": [SIBLING | {"evidence": [DEATH]}]}
+        ),
+        "five minutes before it begins": World(now=NOW - timedelta(minutes=5)),
+        "the last second": World(change=ten_days, now=NOW + timedelta(days=10, seconds=-1)),
+        "the longest consent": World(change=_window(valid_from=0, valid_until=3660)),
+        "an older version expired": World(
+            change=lambda r: r.model_copy(update={"version": 2}), history=[(EventType.EXPIRED, {"version": 1})]
+        ),
+        "an objection on paper that was heard and decided": World(
+            {"co_kin": [_co("sibling", "objected")]}, history=heard
+        ),
+        "a single parent with proof": World(
+            {"subject": CHILD, "grantors": [MOTHER | {"evidence": [*PAPERS, "p/rank.pdf"]}]}
+        ),
+        "a mother, and a father who agrees": World(
+            {"subject": CHILD, "grantors": [MOTHER], "co_kin": [_co("father", "agreed")]}
+        ),
+        "a guardian with their paper": World(
+            {
+                "subject": CHILD,
+                "grantors": [GRANDMOTHER | {"evidence": [*PAPERS, "p/rank.pdf", "p/guardian.pdf"]}],
+            }
+        ),
+        "died yesterday, somewhere else already tomorrow": World(_subject(died="2026-03-02")),
+        "a photo of the day after": World(facts=Facts(newest_capture=date(2024, 11, 21))),
+        "exactly the material listed": World(facts=Facts(material_sha256=frozenset({"d" * 64}))),
+        "living people who consented": World(
+            {"consent": {"third_parties": [_third(False, "p/letter.pdf"), _third(True, "p/guardian.pdf", KIN)]}}
+        ),
+        "therapy for a year": World(
+            {"consent": {"practitioner": "P-1", "stop": "a button"}},
+            purpose=Purpose.THERAPY,
+            change=_window(valid_from=0, valid_until=370),
+        ),
+        "72 hours to the second": World(
+            {"co_kin": [_co("son", "notified")]}, purpose=ceremony, now=NOW + timedelta(hours=72)
+        ),
+        "nobody to wait for: all agreed": World({"co_kin": [_co("son", "agreed")]}, purpose=ceremony),
+        "nobody to wait for: agreed since": World(
+            {"co_kin": [_co("son", "notified")]}, purpose=ceremony, history=agreed
+        ),
+        "no waiting for second rank": World({"co_kin": [_co("sibling", "notified")]}, purpose=ceremony),
+        "no waiting inside the family": World({"co_kin": [_co("son", "notified")]}),
+        "unreachable, with a notary's paper": World(
+            {"co_kin": [_co("son", "unreachable", evidence=["p/notary.pdf"])]},
+            purpose=ceremony,
+            now=NOW + timedelta(days=4),
+        ),
+        "unreachable does not matter inside the family": World({"co_kin": [_co("son", "unreachable")]}),
+        "unreachable second rank does not matter": World({"co_kin": [_co("sibling", "unreachable")]}, purpose=ceremony),
+        "EU: the right holder stands close": _eu(grantors=[HOLDER]),
+        "EU: second rank stands close": _eu(grantors=[SIBLING]),
+        "EU: one close person among the grantors": _eu(
+            grantors=[DAUGHTER, DAUGHTER | {"name": "G2"}],
+            change=lambda r: r.model_copy(
+                update={"grantors": (r.grantors[0], r.grantors[1].model_copy(update={"rank": 3}))}
+            ),
+        ),
+        "EU: family use needs no agreement": _eu(co_kin=[_co("son", "notified")]),
+        "EU: public with everybody's agreement": _eu(wide, co_kin=[_co("son", "agreed")]),
+        "EU: public with agreement given later": _eu(
+            wide, co_kin=[_co("son", "notified")], history=agreed, now=NOW + timedelta(days=4)
+        ),
+        "EU: public, second rank was told": _eu(wide, co_kin=[_co("sibling", "notified")], now=NOW + timedelta(days=4)),
+        "EU: film by lifetime permission": _eu(film, subject=PERMITS),
+        "EU: film by the right holder": _eu(film, grantors=[HOLDER]),
+        "NY: a ceremony for a public figure": _us("US-NY", ceremony, subject=figure),
+        "NY: died the day before the law": _us("US-NY", wide, subject=figure | {"died": "2021-05-28"}),
+        "NY: forty years later": World(
+            {"subject": SUBJECT | figure | {"domicile": "US-NY", "died": "2021-05-29"}, "jurisdictions": ["US-NY"]},
+            purpose=wide,
+            start=datetime(2061, 5, 29, tzinfo=UTC),
+        ),
+        "NY: a public figure who permitted it": _us("US-NY", film, subject=figure | PERMITS),
+        "NY: commercial by lifetime permission": _us("US-NY", Purpose.COMMERCIAL, subject=PERMITS),
+        "NY: a private person's right holder need not register": _us("US-NY", Purpose.COMMERCIAL, grantors=[HOLDER]),
+        "NY: a sibling, permitted while alive": _us(
+            "US-NY", Purpose.FAMILY_PRIVATE, subject=PERMITS, grantors=[SIBLING]
+        ),
+        "CA: a public figure inside the family": _us("US-CA", Purpose.FAMILY_PRIVATE, subject=figure),
+        "CA: a private person's ceremony": _us("US-CA", ceremony),
+        "CA: seventy years later": _us(
+            "US-CA", ceremony, subject=figure | {"born": "1900-01-01", "died": "1956-03-01"}
+        ),
+        "CA: a public figure by the right holder": _us("US-CA", film, subject=figure, grantors=[HOLDER]),
+        "CA: a public figure who permitted it": _us("US-CA", film, subject=figure | PERMITS),
+        "CA: a sibling, permitted while alive": _us(
+            "US-CA", Purpose.FAMILY_PRIVATE, subject=PERMITS, grantors=[SIBLING]
+        ),
+        "TN: ten years later": _us("US-TN", wide, subject={"died": "2016-03-01"}),
+        "TN: public by lifetime permission": _us("US-TN", wide, subject=PERMITS),
+        "TN: a sibling, permitted while alive": _us(
+            "US-TN", Purpose.FAMILY_PRIVATE, subject=PERMITS, grantors=[SIBLING]
+        ),
+        "one of first rank among the grantors": World({"grantors": [DAUGHTER, SIBLING | {"name": "G2"}]}),
+        "second rank with proof, and the executor": World(
+            {"grantors": [SIBLING | {"evidence": [*PAPERS, "p/rank.pdf"]}, HOLDER | {"relation": "executor"}]}
+        ),
+        "a right holder among the grantors": _us("US-TX", film, grantors=[DAUGHTER, HOLDER]),
+        "elsewhere: a film by the right holder": _us("US-TX", film, grantors=[HOLDER]),
+        "elsewhere: a film by lifetime permission": _us("US-TX", film, subject=PERMITS),
+    }
+
+
+def _boundaries_that_break() -> dict[str, tuple[str, World]]:
+    """One second, one paper, one person short."""
+    wide, ceremony = Purpose.PUBLIC_MEMORIAL, Purpose.CEREMONY
+    figure = {"public_figure": True}
+    second = DAUGHTER | {"name": "G2"}
+    ten_days = _window(valid_from=0, valid_until=10)
+    short = [(EventType.GIVEN, {"valid_until": NOW + timedelta(days=1)})]
+    long = [(EventType.GIVEN, {"valid_until": NOW + timedelta(days=4000)})]
+    return {
+        "the history is already at a newer version": (
+            "house.current_version",
+            World(history=[(EventType.GIVEN, {"version": 2, "valid_until": NOW + timedelta(days=9)})]),
+        ),
+        "an event of another order": (
+            "house.current_version",
+            World(history=[(EventType.NOTIFIED, {"order_id": "other-1"})]),
+        ),
+        "more than five minutes before it begins": (
+            "house.begun",
+            World(now=NOW - timedelta(minutes=5, seconds=1), history=()),
+        ),
+        "a clock more than five minutes behind": (
+            "house.clock",
+            World(
+                history=[(EventType.NOTIFIED, {"at": NOW + timedelta(hours=2)})],
+                now=NOW + timedelta(hours=2) - timedelta(minutes=5, seconds=1),
+            ),
+        ),
+        "the very second it ends": ("house.not_expired", World(change=ten_days, now=NOW + timedelta(days=10))),
+        "given for a shorter time than the record says": (
+            "house.not_expired",
+            World(history=short, now=NOW + timedelta(days=1)),
+        ),
+        "given for a longer time than the record says": (
+            "house.not_expired",
+            World(history=long, now=NOW + timedelta(days=400)),
+        ),
+        "a consent without any length": ("house.finite", World(change=_window(valid_from=0, valid_until=0))),
+        "a day longer than the longest": ("house.finite", World(change=_window(valid_from=0, valid_until=3661))),
+        "erased": ("house.not_erased", World(history=[(EventType.ERASED, {"actor_kind": "system"})])),
+        "the script item was not ticked": (
+            "house.script",
+            World(
+                facts=Facts(script_sha256="c" * 64),
+                change=lambda r: r.model_copy(update={"items": r.items.model_copy(update={"script": False})}),
+            ),
+        ),
+        "another grantor's kinship paper": (
+            "house.evidence_kinship",
+            World({"grantors": [DAUGHTER, second | {"evidence": [IDENTITY]}]}),
+        ),
+        "another grantor's identity paper": (
+            "house.evidence_identity",
+            World({"grantors": [DAUGHTER, second | {"evidence": [KIN]}]}, purpose=ceremony),
+        ),
+        "one of two grantors is a minor": (
+            "house.grantor_adult",
+            World({"grantors": [DAUGHTER, second | {"adult": False}]}),
+        ),
+        "a mother, and a father who was only told": (
+            "house.minor_subject",
+            World(
+                {
+                    "subject": CHILD,
+                    "grantors": [MOTHER | {"evidence": [*PAPERS, "p/rank.pdf"]}],
+                    "co_kin": [_co("father", "notified")],
+                }
+            ),
+        ),
+        "a mother, and a brother who agrees": (
+            "house.minor_subject",
+            World({"subject": CHILD, "grantors": [MOTHER], "co_kin": [_co("sibling", "agreed")]}),
+        ),
+        "a grandparent of a child, without a guardian's paper": (
+            "house.minor_subject",
+            World({"subject": CHILD, "grantors": [GRANDMOTHER | {"evidence": [*PAPERS, "p/rank.pdf"]}]}),
+        ),
+        "one parent with a guardian's paper is not both": (
+            "house.minor_subject",
+            World({"subject": CHILD, "grantors": [MOTHER | {"evidence": [*PAPERS, "p/guardian.pdf"]}]}),
+        ),
+        "a guardian's paper of somebody else": (
+            "house.minor_subject",
+            World(
+                {
+                    "subject": CHILD,
+                    "grantors": [GRANDMOTHER | {"evidence": [*PAPERS, "p/rank.pdf"]}],
+                    "consent": {"third_parties": [_third(True, "p/guardian.pdf")]},
+                }
+            ),
+        ),
+        "dies the day after tomorrow": ("house.died", World(_subject(died="2026-03-03"))),
+        "a photo two days after": ("house.capture", World(facts=Facts(newest_capture=date(2024, 11, 22)))),
+        "one of two living people did not consent": (
+            "house.third_parties",
+            World({"consent": {"third_parties": [_third(False, "p/letter.pdf"), _third(False)]}}),
+        ),
+        "one of two children has no guardian's paper": (
+            "house.third_party_minors",
+            World({"consent": {"third_parties": [_third(True, "p/guardian.pdf"), _third(True, "p/a.pdf", "p/b.pdf")]}}),
+        ),
+        "therapy without a way to stop": (
+            "house.therapy",
+            World({"consent": {"practitioner": "P-1"}}, purpose=Purpose.THERAPY),
+        ),
+        "therapy without a practitioner": (
+            "house.therapy",
+            World({"consent": {"stop": "a button"}}, purpose=Purpose.THERAPY),
+        ),
+        "therapy for more than a year": (
+            "house.therapy",
+            World(
+                {"consent": {"practitioner": "P-1", "stop": "a button"}},
+                purpose=Purpose.THERAPY,
+                change=_window(valid_from=0, valid_until=371),
+            ),
+        ),
+        "a second before the 72 hours": (
+            "house.notice_period",
+            World({"co_kin": [_co("son", "notified")]}, purpose=ceremony, now=NOW + timedelta(hours=72, seconds=-1)),
+        ),
+        "one of two unreachable without a paper": (
+            "cn.unreachable_kin",
+            World(
+                {"co_kin": [_co("son", "unreachable"), _co("spouse", "agreed")]},
+                purpose=ceremony,
+                now=NOW + timedelta(days=4),
+            ),
+        ),
+        "EU: public, one of two agreed": (
+            "eu.public_agreement",
+            _eu(wide, co_kin=[_co("son", "agreed"), _co("spouse", "notified")], now=NOW + timedelta(days=4)),
+        ),
+        "NY: died the day of the law": (
+            "us_ny.successor",
+            _us("US-NY", wide, subject=figure | {"died": "2021-05-29"}),
+        ),
+        "NY: a day before forty years": (
+            "us_ny.successor",
+            World(
+                {"subject": SUBJECT | figure | {"domicile": "US-NY", "died": "2021-05-29"}, "jurisdictions": ["US-NY"]},
+                purpose=wide,
+                start=datetime(2061, 5, 28, tzinfo=UTC),
+            ),
+        ),
+        "CA: a day before seventy years": (
+            "us_ca.replica",
+            _us("US-CA", ceremony, subject=figure | {"born": "1900-01-01", "died": "1956-03-02"}),
+        ),
+        "TN: a day before ten years": ("us_tn.property", _us("US-TN", wide, subject={"died": "2016-03-02"})),
+        "TN: a public figure, however long ago": (
+            "us_tn.property",
+            _us("US-TN", wide, subject=figure | {"died": "2001-01-01"}),
+        ),
+        "a named person without the paper that names them": (
+            "house.lifetime_person",
+            World(_subject(lifetime_arrangement={"kind": "names_person", "person": "G"})),
+        ),
+        "a permission does not make a sibling the person named": (
+            "cn.rank",
+            World(_subject(lifetime_arrangement=WILL | {"person": "G"}) | {"grantors": [SIBLING]}),
+        ),
+        "an executor alone in China, whatever the paper": (
+            "cn.rank",
+            World({"grantors": [HOLDER | {"relation": "executor", "evidence": ["p/notary.pdf", DEATH, "p/rank.pdf"]}]}),
+        ),
+        "naming a person covers no purpose the paper does not name": (
+            "cn.wide_purpose",
+            World(
+                _subject(
+                    lifetime_arrangement={
+                        "kind": "names_person",
+                        "person": "G",
+                        "purposes": ["film"],
+                        "evidence": ["p/will.pdf"],
+                    }
+                ),
+                purpose=wide,
+            ),
+        ),
+    }
+
+
 # Ways to satisfy a rule that the case above breaks.
 GRANTED: dict[str, World] = {
     "second rank with proof that rank one is empty": World(
@@ -258,6 +600,7 @@ GRANTED: dict[str, World] = {
     "an executor in Tennessee": _us(
         "US-TN", Purpose.FILM, grantors=[{"name": "E", "relation": "executor", "evidence": ["p/notary.pdf", DEATH]}]
     ),
+    **_boundaries_that_hold(),
     "only the face is remade and only the face is ticked": World(
         {"consent": {"voice": False}}, modalities=(Modality.FACE,)
     ),
@@ -271,6 +614,7 @@ def test_what_satisfies_the_rules_is_granted(name: str) -> None:
 
 
 REFUSED: dict[str, tuple[str, World]] = {
+    **_boundaries_that_break(),
     "second rank while a child is known, paper or not": (
         "cn.rank",
         World(
