@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memorial_tasks.errors import InputRefused, IntegrityError, Problem
-from memorial_tasks.provenance import aigc, authority, films, label, manifest, subtitles, watermark
+from memorial_tasks.provenance import aigc, authority, films, label, manifest, sound_mark, subtitles, watermark
 from memorial_tasks.provenance.verify import FilmVerification, verify_film
 
 RATE = 48000
@@ -200,7 +200,8 @@ class _Pass:
         self._tail = math.ceil(label.ENDING_S * self._fps)
         self._delay = self._lead / self._fps  # exact seconds by which everything moves
         self._out = self._open(encoded, key)
-        self._next, self._samples, self._errors = 0, 0, [0.0, 0]
+        self._embed_sound = sound_mark.SoundEmbedder(watermark_key, payload)
+        self._next, self._samples, self._written, self._errors = 0, 0, 0, [0.0, 0]
         self._last: NDArray[np.uint8] | None = None
         self._heard = False
 
@@ -310,9 +311,15 @@ class _Pass:
         stereo = np.ascontiguousarray(np.broadcast_to(sound, (2, sound.shape[-1])), dtype=np.float32)
         if not stereo.shape[1]:
             return
-        frame = av.AudioFrame.from_ndarray(stereo, format="fltp", layout="stereo")
-        frame.sample_rate, frame.pts, frame.time_base = RATE, self._samples, Fraction(1, RATE)
         self._samples += stereo.shape[1]
+        self._encode_sound(self._embed_sound(stereo))
+
+    def _encode_sound(self, marked: NDArray[np.float32]) -> None:
+        if not marked.shape[1]:
+            return
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(marked), format="fltp", layout="stereo")
+        frame.sample_rate, frame.pts, frame.time_base = RATE, self._written, Fraction(1, RATE)
+        self._written += marked.shape[1]
         for packet in self._sound.encode(frame):
             self._out.mux(packet)
 
@@ -331,6 +338,7 @@ class _Pass:
         missing = round(self._next / self._fps * RATE) - self._samples
         for start in range(0, max(0, missing), RATE):
             self._play(np.zeros(min(RATE, missing - start), np.float32))
+        self._encode_sound(self._embed_sound.flush())
         for stream in (self._picture, self._sound):
             for packet in stream.encode(None):
                 self._out.mux(packet)

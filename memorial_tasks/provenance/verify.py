@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memorial_tasks.errors import InputRefused, Unavailable
-from memorial_tasks.provenance import aigc, films, label, manifest, watermark
+from memorial_tasks.provenance import aigc, films, label, manifest, sound_mark, watermark
 
 _T = TypeVar("_T")
 Luma = NDArray[np.uint8]
 LAYERS = ("label", "aigc", "c2pa", "watermark")
 EVERY_S = 5.0
+_LISTEN_S = 90.0
 _EDGES = (1080, 720, 2160, 540, 480)
 _RHYTHM = 0.8
 
@@ -265,7 +266,19 @@ def _look(path: Path, expected: str, key: bytes, assets: Path, deep: bool) -> tu
     ink = plan.corner.ink / min(plan.width, plan.height)
     said = f"opening card, corner label ({ink:.1%} of the short edge, {len(shots)} frames), end card, audible notice"
     seen = Check(not found, "; ".join(found) or said)
-    return seen, _check_watermark([shot.luma for shot in shots.values()], expected, key, deep)
+    marked = _check_watermark([shot.luma for shot in shots.values()], expected, key, deep)
+    return seen, Check(marked.ok, f"picture: {marked.detail}; sound: {_sound_mark(path, expected, key)}")
+
+
+def _sound_mark(path: Path, expected: str, key: bytes) -> str:
+    """What the sound says, in words. It decides nothing: silence carries no mark."""
+    if not key:
+        return "no key"
+    payload = watermark.payload_of(expected)
+    mark = sound_mark.detect(films.sound(path, _LISTEN_S, sound_mark.RATE), key, payload)
+    if not mark.present:
+        return f"not found (z = {mark.z:.1f})"
+    return "the same mark" if mark.belongs(payload) else f"another mark (z = {mark.z:.1f})"
 
 
 def _check_watermark(frames: list[Luma], expected: str, key: bytes, deep: bool) -> Check:

@@ -88,25 +88,52 @@ def _word(payload: int) -> NDArray[np.int8]:
 
 
 @dataclass(frozen=True)
-class _Code:
-    """Keyed signs and the bit each chip serves; -1 is the pilot. Both [GRID, GRID] int8."""
+class Code:
+    """Keyed signs and the bit each chip serves; -1 is the pilot. Both int8, of the shape asked for."""
 
     signs: NDArray[np.int8]
     owner: NDArray[np.int8]
 
+    def carrying(self, payload: int) -> NDArray[np.int8]:
+        """The signs with the payload's bits on them."""
+        bits = np.append(_word(payload), np.int8(1))  # owner -1 picks the last: the pilot
+        return (self.signs * bits[self.owner]).astype(np.int8)
 
-def _code(key: bytes) -> _Code:
+    def read(self, chips: Floats, expected: int | None) -> tuple[float, int | None, float, float]:
+        """Pilot z, payload (None unless its CRC agrees), smallest bit statistic and match of measured chips."""
+        value = chips * self.signs
+        owner = self.owner.ravel() + 1
+        total = np.bincount(owner, value.ravel(), BITS + 1)
+        energy = np.bincount(owner, (value**2).ravel(), BITS + 1)
+        z = total / np.sqrt(energy + 1e-12)
+        word = 0
+        for bit in z[1:] > 0:
+            word = word << 1 | int(bit)
+        payload = word >> 16
+        match = 0.0
+        if expected is not None:
+            match = float(total[1:] @ _word(expected) / np.sqrt(energy[1:].sum() + 1e-12))
+        agrees = _crc16(payload) == word & 0xFFFF
+        return float(z[0]), payload if agrees else None, float(np.abs(z[1:]).min()), match
+
+
+def keyed_code(key: bytes, shape: tuple[int, int], domain: bytes) -> Code:
+    """The code of a key. SHAKE-256 alone decides it, so that it is the same on every machine for ever."""
     if len(key) < 16:
         raise ValueError("the watermark key must have at least 16 bytes")
-    count = GRID * GRID
-    stream = hashlib.shake_256(b"memorial-watermark-1\0" + key).digest(count // 8 + 8 * count)
+    count = shape[0] * shape[1]
+    stream = hashlib.shake_256(domain + b"\0" + key).digest(count // 8 + 8 * count)
     signs = np.unpackbits(np.frombuffer(stream[: count // 8], np.uint8)).astype(np.int8) * 2 - 1
     order = np.argsort(np.frombuffer(stream[count // 8 :], "<u8"), kind="stable")
     owner = np.empty(count, np.int8)
     pilots = count // PILOT_SHARE
     owner[order[:pilots]] = -1
     owner[order[pilots:]] = np.arange(count - pilots) % BITS
-    return _Code(signs.reshape(GRID, GRID), owner.reshape(GRID, GRID))
+    return Code(signs.reshape(shape), owner.reshape(shape))
+
+
+def _code(key: bytes) -> Code:
+    return keyed_code(key, (GRID, GRID), b"memorial-watermark-1")
 
 
 def _shape(chips: NDArray[np.int8] | Floats) -> Floats:
@@ -118,9 +145,7 @@ def _shape(chips: NDArray[np.int8] | Floats) -> Floats:
 
 def pattern(key: bytes, payload: int, width: int, height: int) -> Floats:
     """The pattern to add to a frame, float32 [height, width], about +-1."""
-    code = _code(key)
-    bits = np.append(_word(payload), np.int8(1))  # owner -1 picks the last: the pilot
-    tile = _shape(code.signs * bits[code.owner])
+    tile = _shape(_code(key).carrying(payload))
     scale = min(width, height) / SHORT_EDGE
     wide, high = math.ceil(width / scale) + 2, math.ceil(height / scale) + 2
     sheet = np.tile(tile, (high // TILE + 1, wide // TILE + 1))[:high, :wide]
@@ -200,22 +225,9 @@ class Detector:
         self, tile: Floats, threshold: float, scale: float, offset: tuple[int, int], expected: int | None
     ) -> Mark:
         chips = tile.reshape(GRID, CHIP, GRID, CHIP).mean(axis=(1, 3))
-        value = chips * self._code.signs
-        owner = self._code.owner.ravel() + 1
-        total = np.bincount(owner, value.ravel(), BITS + 1)
-        energy = np.bincount(owner, (value**2).ravel(), BITS + 1)
-        z = total / np.sqrt(energy + 1e-12)
-        word = 0
-        for bit in z[1:] > 0:
-            word = word << 1 | int(bit)
-        payload = word >> 16
-        present = bool(z[0] >= threshold)
-        agrees = present and _crc16(payload) == word & 0xFFFF
-        margin = float(np.abs(z[1:]).min())
-        match = 0.0
-        if expected is not None:
-            match = float(total[1:] @ _word(expected) / np.sqrt(energy[1:].sum() + 1e-12))
-        return Mark(present, payload if agrees else None, float(z[0]), margin, scale, offset, match)
+        z, payload, margin, match = self._code.read(chips, expected)
+        present = z >= threshold
+        return Mark(present, payload if present else None, z, margin, scale, offset, match)
 
     def _search(self, scale: float, *, deep: bool) -> Iterator[tuple[Floats, float, tuple[int, int]]]:
         white = self._sum

@@ -150,7 +150,7 @@ def survival() -> dict[str, Any]:
     }
 
 
-def false_positives(keys: int = 2000) -> dict[str, Any]:
+def false_positives(keys: int = 1000) -> dict[str, Any]:
     """Unmarked and foreign films asked for our mark: how many of them say yes, and how high the statistic came."""
     hits, trials, highest = 0, 0, 0.0
     for number, (_, planes) in enumerate(scenes()):
@@ -206,7 +206,7 @@ def speed() -> dict[str, Any]:
         request = seal.SealRequest(
             "MS-bench", aigc.PLACEHOLDER_PRODUCER, "consent-1", "family_private", "audit-1", made
         )
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.process_time()
         report = seal.seal_film(
             folder / "film.mp4",
             folder / "sealed.mp4",
@@ -215,12 +215,13 @@ def speed() -> dict[str, Any]:
             signing=credential,
             watermark_key=KEY,
         )
-        sealed = time.perf_counter() - start
+        sealed, used = time.perf_counter() - start, time.process_time() - used
         start = time.perf_counter()
         seen = verify_film(folder / "sealed.mp4", anchors_pem=credential.anchors_pem, watermark_key=KEY, assets=assets)
         verified = time.perf_counter() - start
     return {
         "provenance.seal_30s_s": round(sealed, 1),
+        "provenance.seal_30s_cpu_s": round(used, 1),
         "provenance.seal_fps": round(report.frames / sealed, 1),
         "provenance.verify_30s_s": round(verified, 2),
         "provenance.verified": seen.verified,
