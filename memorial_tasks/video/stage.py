@@ -204,7 +204,7 @@ def extend_person(photo: Picture, matte: Picture) -> Picture:
     """
     height = matte.shape[0]
     alpha = matte.astype(np.float32) / 255
-    sure = cv2.erode((alpha > 0.9).astype(np.uint8), np.ones((3, 3), np.uint8), iterations=max(1, height // 240))
+    sure = cv2.erode((alpha > 0.9).astype(np.uint8), np.ones((3, 3), np.uint8), iterations=max(2, height // 240))
     weight = sure.astype(np.float32)
     if not weight.any():
         return photo
