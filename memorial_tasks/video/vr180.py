@@ -54,11 +54,7 @@ def write_vr180(
             bare, (2 * eye, eye), round(about.fps), crf=16, preset="veryfast", audio_bitrate=192_000
         ) as out:
             for number, picture in enumerate(pictures(film)):
-                halves = [
-                    np.where(inside[..., None], cv2.remap(picture, x, y, cv2.INTER_LINEAR), room)
-                    for x, y, inside in maps
-                ]
-                out.picture(np.ascontiguousarray(np.hstack(halves), np.uint8))
+                out.picture(np.hstack([_seen(picture, screen, room) for screen in maps]))
                 for block in sound.until((number + 1) / about.fps):
                     out.sound(block)
                 if number % 25 == 0 and about.frames:
