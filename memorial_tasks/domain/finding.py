@@ -1,5 +1,7 @@
 """A finding: one thing a gate noticed about the material, the models or the film."""
 
+from pydantic import Field
+
 from memorial_tasks.domain.order import Record
 from memorial_tasks.domain.words import Severity
 
@@ -22,4 +24,4 @@ class GateReport(Record):
     gate: str
     passed: bool
     findings: tuple[Finding, ...] = ()
-    measured: dict[str, float] = {}
+    measured: dict[str, float] = Field(default_factory=dict)

@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 
 from memorial_tasks.domain.words import Emotion, Language, Purpose, Relation
 
@@ -57,11 +57,13 @@ class Subject(Record):
     public_figure: bool = False
     lifetime_arrangement: LifetimeArrangement = LifetimeArrangement()
 
-    @model_validator(mode="after")
-    def _in_order_of_time(self) -> "Subject":
-        if self.died < self.born:
-            raise ValueError("died lies before born")
-        return self
+    @field_validator("died")
+    @classmethod
+    def _in_order_of_time(cls, died: date, known: ValidationInfo) -> date:
+        born = known.data.get("born")
+        if born and died < born:
+            raise ValueError("lies before born")
+        return died
 
 
 class Grantor(Record):

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +132,7 @@ def check(studio: Studio, path: Path, say: Say) -> tuple[OrderFile, list[Problem
         found, notes = inspect_material(readable, path.parent.resolve(), studio.settings.assets_dir)
         problems += found
     if problems or read is None:
-        raise InputRefused(list(dict.fromkeys(problems)))
+        raise InputRefused([one if one.file else replace(one, file=path.name) for one in dict.fromkeys(problems)])
     return read, notes
 
 

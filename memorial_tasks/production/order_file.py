@@ -4,7 +4,7 @@ Nothing is decoded here; what the photos and recordings hold is inspected in the
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -265,7 +265,7 @@ def read_order(path: Path, today: date | None = None) -> tuple[OrderFile | None,
         problems += [p for p in _material_problems(readable) if order or not any(q.field == p.field for q in problems)]
     if order:
         problems += _translation_problems(order, script)
-    problems = list(dict.fromkeys(problems))
+    problems = [problem if problem.file else replace(problem, file=path.name) for problem in dict.fromkeys(problems)]
     if order is None or problems:
         return None, readable, problems
     return OrderFile(order, folder, source, script, evidence_paths(order)), readable, problems
