@@ -20,6 +20,20 @@ from memorial_tasks.errors import InputRefused, Problem
 
 Progress = Callable[[float, str], None]
 _MARK = ".family.json"
+_MAKERS = (
+    "family",
+    "hair",
+    "head",
+    "papers",
+    "portraits",
+    "raster",
+    "scene",
+    "skin",
+    "speaker",
+    "studio",
+    "texts",
+    "voice",
+)
 
 
 def _quiet(fraction: float, message: str) -> None:
@@ -27,10 +41,10 @@ def _quiet(fraction: float, message: str) -> None:
 
 
 def _recipe(language: str, order_id: str, seed: int) -> dict[str, Any]:
-    """What decides the bytes of a family: the arguments and the source of this package."""
+    """What decides the bytes of a family: the arguments and the source of the modules that make it."""
     source = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        source.update(path.read_bytes())
+    for name in _MAKERS:
+        source.update(Path(__file__).with_name(f"{name}.py").read_bytes())
     return {"language": language, "order": order_id, "seed": seed, "source": source.hexdigest()}
 
 
