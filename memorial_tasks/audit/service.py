@@ -1,10 +1,12 @@
 """The audit room put together: keys, anchors and the acts that need both. What commands, DAGs and pages call."""
 
+import json
 import os
-import urllib.error
+import re
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from memorial_tasks.audit.checkpoint import make_checkpoint
 from memorial_tasks.audit.note import KEY_FILE, Checkpoint, SigningKeys
 from memorial_tasks.audit.verify import Verification, verify_database
 from memorial_tasks.database.connection import AUDITOR, one, rows, transaction
-from memorial_tasks.errors import Unavailable
+from memorial_tasks.errors import InputRefused, IntegrityError, Problem, Unavailable
 
 
 @dataclass(frozen=True)
@@ -70,22 +72,86 @@ class AuditRoom:
             return verify_database(connection, self.keys.public, trusted=[*outside, *trusted], known_leaves=known)
 
     def entries(
-        self, *, order: str | None = None, kind: str | None = None, after: int = -1, newest: int = 100
+        self,
+        *,
+        order: str | None = None,
+        subject: str | None = None,
+        kind: str | None = None,
+        between: tuple[str, str] | None = None,
+        after: int = -1,
+        newest: int = 100,
     ) -> list[dict[str, Any]]:
-        """The newest sequenced entries that fit, in order: ``{"entry": number, ...the entry's own fields}``."""
-        import json
-
-        wanted = [f'"order":"{order}"' if order else "", f'"type":"{kind}' if kind else ""]
+        """The newest sequenced entries that fit, in order: ``{"entry": number, ...the entry's own fields}``. `between`
+        are the first and last time as text; `kind` is how the type begins."""
+        wanted = [
+            f'"order":"{order}"' if order else "",
+            f'"subject":"{subject}"' if subject else "",
+            f'"type":"{kind}' if kind else "",
+        ]
+        first, last = between or ("", "~")
         with transaction(self.url, role=AUDITOR, application="memorial audit list") as connection:
             found = rows(
                 connection,
                 "SELECT l.seq, e.body FROM audit.leaf l JOIN audit.event e ON e.id = l.event_id WHERE l.seq > %s"
                 " AND position(%s::bytea in e.body) > 0 AND position(%s::bytea in e.body) > 0"
+                " AND position(%s::bytea in e.body) > 0"
+                " AND substring(e.body from position('\\x226174223a22'::bytea in e.body) + 6 for 24) BETWEEN %s AND %s"
                 " ORDER BY l.seq DESC LIMIT %s",
-                (after, *(text.encode() for text in wanted), newest),
+                (after, *(text.encode() for text in wanted), first.encode(), last.encode(), newest),
             )
         entries = [{"entry": row["seq"], **json.loads(row["body"])} for row in reversed(found)]
-        return [entry for entry in entries if order is None or entry.get("order") == order]
+        # the bytes were only searched; a value elsewhere in the entry may look alike
+        return [
+            entry
+            for entry in entries
+            if (order is None or entry.get("order") == order) and (subject is None or entry.get("subject") == subject)
+        ]
+
+
+def write_report(room: AuditRoom, about: str, folder: Path, assets: Path) -> dict[str, Any]:
+    """Writes the report about an order, a subject or a period into `folder` and says where.
+
+    Raises:
+        InputRefused: the log has no entry about it.
+    """
+    from memorial_tasks.audit import report as reports
+
+    made, missed = None, ""
+    try:
+        made, _ = room.checkpoint()
+    except IntegrityError as error:  # the report is the place to say so
+        missed = str(error)
+    period = reports.period_of(about)
+    kind = "period" if period else "order"
+    entries = room.entries(between=period, newest=20_000) if period else room.entries(order=about, newest=20_000)
+    if not entries and not period:
+        kind, entries = "subject", room.entries(subject=about, newest=20_000)
+    if not entries:
+        problem = Problem("audit.unknown", "the log has no entry about this", "see `memorial audit list`")
+        raise InputRefused([problem])
+    checkpoint = made.note if made else missed
+    facts = reports.build(about, kind, entries, room.verify(), checkpoint, datetime.now(UTC))
+    folder.mkdir(parents=True, exist_ok=True)
+    page = folder / f"audit-{re.sub('[^A-Za-z0-9._-]', '-', about)}.html"
+    page.write_text(reports.html(facts), encoding="utf-8")
+    document: dict[str, Any] = {
+        "about": about,
+        "kind": kind,
+        "entries": len(entries),
+        "verified": facts.verification.ok,
+        "html": str(page),
+        "pdf": None,
+        "pdf_missing": "",
+    }
+    try:
+        from memorial_tasks.audit.pages import pdf
+        from memorial_tasks.video.fonts import cjk_font
+
+        pdf(facts, page.with_suffix(".pdf"), cjk_font(assets))
+        document["pdf"] = str(page.with_suffix(".pdf"))
+    except (Unavailable, ImportError) as error:
+        document["pdf_missing"] = str(error)
+    return document
 
 
 def open_room(

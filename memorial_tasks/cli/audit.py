@@ -236,3 +236,29 @@ def _read(path: Path) -> str:
         raise InputRefused(
             [Problem("audit.file", "cannot be read as text", "check the path", file=path.name)]
         ) from error
+
+
+@app.command()
+@answers
+def report(
+    about: Annotated[
+        str, typer.Argument(help="An order, a subject's pseudonym, or 2026-11 or 2026-11-01..2026-11-30.")
+    ],
+    folder: Annotated[Path | None, typer.Option("--out", help="Where to put it; the reports folder otherwise.")] = None,
+    as_json: Json = False,
+) -> None:
+    """A report for people without computer knowledge, in Chinese and English, as a page and as PDF. Exit 1 when the
+    log does not verify; the report then says so."""
+    from memorial_tasks.audit.service import write_report
+    from memorial_tasks.settings import Settings
+
+    settings = Settings()
+    written = write_report(_room(), about, folder or settings.reports_dir / "audit", settings.assets_dir)
+    if as_json:
+        emit(written)
+    else:
+        out.print(
+            f"{written['html']}\n{written['pdf'] or 'no PDF: ' + written['pdf_missing']}", markup=False, soft_wrap=True
+        )
+        out.print("[green]the log is genuine[/green]" if written["verified"] else "[red]the log is NOT genuine[/red]")
+    raise typer.Exit(0 if written["verified"] else 1)

@@ -1,0 +1,111 @@
+"""What the log's machine words mean, for a reader without computer knowledge: (Chinese, English)."""
+
+from typing import Literal
+
+Tongue = Literal["zh", "en"]
+
+EVENTS: dict[str, tuple[str, str]] = {
+    "order.submitted": (
+        "家属的委托和材料已接收并加密保存",
+        "The family's order and material were received and stored encrypted",
+    ),
+    "order.requested": ("请求开始制作", "Production was requested"),
+    "order.started": ("开始制作", "Production began"),
+    "order.moved": ("委托状态改变", "The order's state changed"),
+    "order.closed": ("委托完成并关闭", "The order was completed and closed"),
+    "evidence.entered": ("证明文件已登记", "A paper of proof was entered"),
+    "evidence.approved": ("证明文件经核对认可", "A paper of proof was checked and accepted"),
+    "consent.requested": ("请求授权同意", "Consent was asked for"),
+    "consent.given": ("亲属给予授权同意", "A relative gave consent"),
+    "consent.granted": ("亲属给予授权同意", "A relative gave consent"),
+    "consent.renewed": ("授权同意已续期", "Consent was renewed"),
+    "consent.refused": ("授权同意被拒绝", "Consent was refused"),
+    "consent.withdrawn": ("亲属撤回授权同意", "A relative withdrew consent"),
+    "consent.objected": ("一位亲属提出异议", "A relative objected"),
+    "consent.resolved": ("异议已处理", "An objection was resolved"),
+    "consent.expired": ("授权同意已到期", "Consent expired"),
+    "consent.decided": ("核对授权：是否允许制作", "Consent was checked: may the work go on?"),
+    "consent.permit_refused": ("拒绝发放工作许可", "A permit to work was refused"),
+    "permit.issued": ("发放短期工作许可", "A short-lived permit to work was issued"),
+    "key.released": ("向一个制作步骤交付解密钥匙", "The key to the material was handed to one step"),
+    "key.refused": ("拒绝交付解密钥匙", "The key to the material was refused"),
+    "gate.passed": ("质量检查通过", "A quality check was passed"),
+    "gate.failed": ("质量检查未通过", "A quality check was not passed"),
+    "step.started": ("一个制作步骤开始", "A production step began"),
+    "step.finished": ("一个制作步骤完成", "A production step was finished"),
+    "step.failed": ("一个制作步骤失败", "A production step failed"),
+    "step.refused": ("一个制作步骤被拒绝执行", "A production step was refused"),
+    "review.opened": ("影片提交人工审核", "The film was put before a person"),
+    "review.shown": ("审核人查看了影片", "The reviewer looked at the film"),
+    "review.decided": ("审核人作出决定", "The reviewer decided"),
+    "film.delivered": ("影片已交付", "The film was delivered"),
+    "film.downloaded": ("影片被下载", "The film was downloaded"),
+    "link.revoked": ("下载链接已作废", "A download link was revoked"),
+    "subject.erased": (
+        "逝者的全部个人材料已删除，钥匙已销毁",
+        "All personal material was erased and its key destroyed",
+    ),
+    "settings.changed": ("工作室设置改变", "The studio's settings were changed"),
+    "anchor.missed": ("一次外部存证未能完成", "A copy outside the studio could not be made"),
+}
+
+STEPS: dict[str, tuple[str, str]] = {
+    "ingest": ("整理材料", "prepare material"),
+    "quality_gate": ("检查材料", "check material"),
+    "prepare_face": ("准备面部", "prepare face"),
+    "train_face": ("学习面容", "learn the face"),
+    "prepare_voice": ("准备声音", "prepare voice"),
+    "train_voice": ("学习声音", "learn the voice"),
+    "direct": ("编排文稿", "direct the script"),
+    "speak": ("合成语音", "speak"),
+    "animate": ("生成画面", "animate"),
+    "compose": ("合成影片", "compose"),
+    "seal": ("标识并签名", "label and sign"),
+    "output_gate": ("检查影片", "check the film"),
+}
+
+DECISIONS: dict[str, tuple[str, str]] = {
+    "granted": ("允许", "allowed"),
+    "refused": ("拒绝", "refused"),
+    "frozen": ("冻结", "frozen"),
+    "passed": ("通过", "passed"),
+    "failed": ("未通过", "not passed"),
+    "approved": ("批准", "approved"),
+    "rejected": ("驳回", "rejected"),
+    "delivered": ("已交付", "delivered"),
+}
+
+PURPOSES: dict[str, tuple[str, str]] = {
+    "family_private": ("仅限家人", "for the family only"),
+    "ceremony": ("追思仪式", "for a ceremony"),
+    "therapy": ("心理疗愈", "for therapy"),
+    "public_memorial": ("公开纪念", "a public memorial"),
+    "film": ("影视作品", "for a film"),
+    "commercial": ("商业用途", "commercial use"),
+}
+
+ACTORS: dict[str, tuple[str, str]] = {
+    "person": ("工作人员", "staff"),
+    "service": ("系统", "system"),
+    "family": ("家属", "family"),
+    "auditor": ("审计员", "auditor"),
+}
+
+# Sections of a report, in the order a reader asks: (key, heading, types it gathers, what to say when there are none)
+SECTIONS: tuple[tuple[str, tuple[str, str], tuple[str, ...], tuple[str, str]], ...] = (
+    ("asked", ("委托了什么", "What was asked"), ("order.submitted", "order.requested"),
+     ("没有记录。", "Nothing is on record.")),
+    ("consent", ("谁同意，依据什么证明", "Who consented, on which evidence"), ("consent.", "evidence."),
+     ("没有授权记录。", "No consent is on record.")),
+    ("checked", ("检查了什么", "What was checked"), ("gate.",), ("没有检查记录。", "No check is on record.")),
+    ("approved", ("谁审核批准", "Who approved"), ("review.",), ("没有审核记录。", "No review is on record.")),
+    ("received", ("谁收到了影片", "Who received the film"), ("film.", "link."),
+     ("没有交付。", "Nothing was delivered.")),
+    ("erased", ("删除了什么", "What was erased"), ("subject.", "erasure."), ("没有删除。", "Nothing was erased.")),
+)  # fmt: skip
+
+
+def word(table: dict[str, tuple[str, str]], key: str, tongue: Tongue) -> str:
+    """The word for `key`, or `key` itself when it has none."""
+    pair = table.get(key)
+    return key if pair is None else pair[0 if tongue == "zh" else 1]
