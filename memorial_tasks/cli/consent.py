@@ -201,7 +201,9 @@ def grant(
     studio = Studio.open()
     with studio.transaction() as connection:
         studio.order(connection, order)
-        approve_evidence(connection, order, studio.keys, approver=approver, now=now())
+        approve_evidence(
+            connection, order, studio.keys, approver=approver, now=now(), typed_by=studio.settings.operator
+        )
     _answer(studio, order, as_json)
 
 

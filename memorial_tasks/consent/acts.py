@@ -13,7 +13,7 @@ from psycopg2.extensions import connection as Connection
 from memorial_tasks.consent.events import ConsentEvent, EventType, Outcome, State, same_person, standing
 from memorial_tasks.consent.keys import ConsentKeys
 from memorial_tasks.consent.record import RETENTION
-from memorial_tasks.consent.registry import ActorKind, Consent, append_event, current, open_consent
+from memorial_tasks.consent.registry import ActorKind, Consent, append_event, audit_word, current, open_consent
 from memorial_tasks.consent.sealing import Sealer
 from memorial_tasks.database.registry import get_order, revoke_deliveries, revoke_permits, set_state
 from memorial_tasks.domain.words import OrderState, Relation
@@ -49,9 +49,12 @@ def stop_order(connection: Connection, order_id: str, state: OrderState, code: s
 
 
 def approve_evidence(
-    connection: Connection, order_id: str, keys: ConsentKeys, *, approver: str, now: datetime
+    connection: Connection, order_id: str, keys: ConsentKeys, *, approver: str, now: datetime, typed_by: str = ""
 ) -> ConsentEvent | None:
     """A second person confirms having seen the papers. None when this person already did.
+
+    The command cannot know who sits at the keyboard; `typed_by` is the account it ran under, and goes into history and
+    audit log, so that an auditor sees approvals that were typed for somebody else.
 
     Raises:
         ConsentRefused: the approver is the person who entered the order.
@@ -76,6 +79,7 @@ def approve_evidence(
         actor_kind="operator",
         actor=approver.strip(),
         now=now,
+        code=f"typed-by:{audit_word(typed_by)}" if typed_by else "",
     )
 
 

@@ -558,15 +558,19 @@ def release(
     return permit
 
 
-def publish_allowed(connection: Connection, order_id: str, consent_version: int, now: datetime) -> None:
+def publish_allowed(
+    connection: Connection, order_id: str, consent_version: int, now: datetime, trusted: Trusted | None = None
+) -> None:
     """The compare-and-set of publishing: call it in the transaction that records the delivery, with the consent version
-    the film was made under. Holds off a withdrawal until that transaction ends.
+    the film was made under. Holds off a withdrawal until that transaction ends. With `trusted` keys every signature of
+    the history is checked as well.
 
     Raises:
         ConsentRefused: consent changed since, or is not in state `given`.
+        IntegrityError: the history was tampered with.
     """
     _lock(connection, order_id, shared=True)
-    state = standing(_read_events(connection, order_id, None), now)
+    state = standing(_read_events(connection, order_id, trusted), now)
     if state.state is not State.GIVEN or state.fence != consent_version:
         raise ConsentRefused(
             f"consent has changed since this film was made (now {state.state.value})",

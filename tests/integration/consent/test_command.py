@@ -91,6 +91,8 @@ def test_a_second_person_grants(house: Any, run: Run) -> None:
     assert "another person" in errors
     status, text, _ = run("grant", "order-1", "--approver", "ben", "--json")
     assert (status, json.loads(text)["approvers"]) == (0, ["ann", "ben"])
+    approval = house.audit()[-1]
+    assert (approval.type, approval.actor.id, approval.reason_code) == ("evidence.approved", "ben", "typed-by:ann")
 
 
 @pytest.mark.parametrize(
