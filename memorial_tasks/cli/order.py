@@ -177,8 +177,8 @@ def run(
     studio = Studio.open()
     with client(studio.settings) as airflow, studio.transaction() as connection:
         known = studio.order(connection, order)
-        ended = bool(known.run_id) and finished(airflow, DAG, known.run_id)
-    run_id = restart(studio, order, command_actor(studio.settings), run_ended=ended)
+        ended = finished(airflow, DAG, known.run_id)
+    run_id = restart(studio, order, command_actor(studio.settings), run_ended=ended is True)
     with client(studio.settings) as airflow:
         if finished(airflow, DAG, run_id) is None:
             airflow.trigger(DAG, run_id, {"order": order})
