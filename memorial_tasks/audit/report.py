@@ -18,6 +18,7 @@ from memorial_tasks.audit.words import ACTORS, DECISIONS, EVENTS, PURPOSES, SECT
 _TEMPLATE = Path(__file__).with_name("report.html")
 PERIOD = re.compile(r"(\d{4}-\d{2}(?:-\d{2})?)(?:\.\.(\d{4}-\d{2}(?:-\d{2})?))?")
 Entry = dict[str, Any]
+_SAYS_IT_ITSELF = ("gate.passed", "gate.failed", "film.delivered", "permit.issued", "key.refused")
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def sentence(entry: Entry, tongue: Tongue) -> str:
     if "materials" in data:
         count = data["materials"]
         parts.append(f"；{count} 份材料" if tongue == "zh" else f"; {count} pieces of material")
-    if decision := entry.get("decision"):
+    if (decision := entry.get("decision")) and entry["type"] not in _SAYS_IT_ITSELF:
         parts.append(("：" if tongue == "zh" else ": ") + word(DECISIONS, decision, tongue))
     if code := entry.get("reason_code"):
         parts.append(f"［{code}］" if tongue == "zh" else f" [{code}]")
@@ -151,8 +152,12 @@ def layout(made: Sequence[Made]) -> list[Box]:
         rows[column] = row + 1
         place[step.step] = len(boxes)
         boxes.append(Box(step, column, row, sources))
-    # an arrow over several columns says nothing that the arrows between do not say
-    return [Box(b.made, b.column, b.row, tuple(s for s in b.sources if boxes[s].column >= b.column - 2)) for b in boxes]
+    # a long arrow is left out when a nearer step used the same thing: the picture stays readable
+    nearest = {s: min(b.column for b in boxes if s in b.sources) for b in boxes for s in b.sources}
+    return [
+        Box(b.made, b.column, b.row, tuple(s for s in b.sources if b.column <= max(boxes[s].column + 2, nearest[s])))
+        for b in boxes
+    ]
 
 
 def _lineage(entries: Sequence[Entry]) -> list[Made]:

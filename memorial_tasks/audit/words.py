@@ -24,7 +24,7 @@ EVENTS: dict[str, tuple[str, str]] = {
     "consent.objected": ("一位亲属提出异议", "A relative objected"),
     "consent.resolved": ("异议已处理", "An objection was resolved"),
     "consent.expired": ("授权同意已到期", "Consent expired"),
-    "consent.decided": ("核对授权：是否允许制作", "Consent was checked: may the work go on?"),
+    "consent.decided": ("核对授权是否有效", "Consent was checked"),
     "consent.permit_refused": ("拒绝发放工作许可", "A permit to work was refused"),
     "permit.issued": ("发放短期工作许可", "A short-lived permit to work was issued"),
     "key.released": ("向一个制作步骤交付解密钥匙", "The key to the material was handed to one step"),
@@ -50,13 +50,13 @@ EVENTS: dict[str, tuple[str, str]] = {
 }
 
 STEPS: dict[str, tuple[str, str]] = {
-    "ingest": ("整理材料", "prepare material"),
+    "ingest": ("整理材料", "sort material"),
     "quality_gate": ("检查材料", "check material"),
     "prepare_face": ("准备面部", "prepare face"),
     "train_face": ("学习面容", "learn the face"),
     "prepare_voice": ("准备声音", "prepare voice"),
     "train_voice": ("学习声音", "learn the voice"),
-    "direct": ("编排文稿", "direct the script"),
+    "direct": ("编排文稿", "direct"),
     "speak": ("合成语音", "speak"),
     "animate": ("生成画面", "animate"),
     "compose": ("合成影片", "compose"),
