@@ -30,6 +30,7 @@ from memorial_tasks.face.pixels import cv2
 Image = NDArray[np.uint8]
 CROP, CROP_IPD = 384, 120.0  # pixels of a bank crop, and of the inter-ocular distance in it
 VERSION = 1
+SIDEWAYS = 16.0  # degrees from the base photo's yaw: from there on the far half of the mouth is hidden
 DUPLICATE_BITS = 2
 LOW_RESOLUTION = 28.0  # pixels between the eyes below which a photo cannot be the base
 
@@ -79,11 +80,22 @@ class PhotoBank:
     @property
     def shows_teeth(self) -> bool:
         """Whether at least one photo can lend the inside of the mouth."""
-        return any(geo.mouth_opening(p) >= TEETH_OPENING for p in self.points)
+        return any(geo.mouth_opening(self.points[i]) >= TEETH_OPENING for i in self.teachers)
+
+    @property
+    def teachers(self) -> list[int]:
+        """Photos that can show how the base photo would look: in colour like it, and not turned far from it."""
+        photos = self.facts["photos"]
+        base = photos[self.base_index]
+        return [
+            i
+            for i, photo in enumerate(photos)
+            if (base["grey"] or not photo["grey"]) and abs(photo["yaw"] - base["yaw"]) <= SIDEWAYS
+        ]
 
     def mouths(self) -> list[MouthExemplar]:
         """The photos with an open mouth, widest first, at most twelve over the range of openings."""
-        found = [MouthExemplar.of(c, p) for c, p in zip(self.crops, self.points, strict=True)]
+        found = [MouthExemplar.of(self.crops[i], self.points[i]) for i in self.teachers]
         found = sorted((m for m in found if m.opening >= TEETH_OPENING), key=lambda m: -m.opening)
         if len(found) <= 12:
             return found

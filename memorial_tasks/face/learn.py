@@ -67,9 +67,9 @@ def learn_face(
     trained: Trained | None = None
     rows: dict[str, evaluate.Score] = {}
     generators: dict[str, RefinerNet] = {}
-    if len(bank.crops) >= FEWEST:
+    if len(bank.teachers) >= FEWEST:
         kept = held_out(bank)
-        learn = [i for i in range(len(bank.crops)) if i not in kept]
+        learn = [i for i in bank.teachers if i not in kept]
         sources = sources_of(bank, plan.sources, kept)
         pairs = make_pairs(bank, plan.scale, sources, learn, learn, lambda f, m: progress(0.08 * f, m))
         exam = make_pairs(bank, plan.scale, [bank.base_index], learn, kept, lambda f, m: progress(0.08 + 0.02 * f, m))
@@ -221,7 +221,7 @@ def model_card(
         "version": 1,
         "config": plan.name,
         "seed": seed,
-        "method": "the person's own photo bent by landmarks; mouth and eyes refined by a conditional GAN of this person",
+        "method": "the own photo bent by landmarks; mouth and eyes refined by this person's conditional GAN",
         "photos": bank.facts["photos"],
         "photos_used": len(bank.crops),
         "shows_teeth": bank.shows_teeth,

@@ -22,6 +22,7 @@ from memorial_tasks.face.patches import (
     likest,
     network_input,
     rasters,
+    same_light,
     shape_of,
 )
 from memorial_tasks.face.pixels import cv2
@@ -59,19 +60,17 @@ def face_triangles(base: Points) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
 def held_out(bank: PhotoBank) -> list[int]:
     """Photos kept for the examination: every sixth by mouth opening, never the base nor the widest mouth; none below
     5."""
-    count = len(bank.crops)
-    if count < 5:
+    teachers = bank.teachers
+    if len(teachers) < 5:
         return []
-    order = sorted((i for i in range(count) if i != bank.base_index), key=lambda i: geo.mouth_opening(bank.points[i]))[
-        :-1
-    ]
+    order = sorted((i for i in teachers if i != bank.base_index), key=lambda i: geo.mouth_opening(bank.points[i]))[:-1]
     step = max(3, min(6, len(order) // 2))
     return sorted(order[step // 2 :: step])
 
 
 def sources_of(bank: PhotoBank, count: int, excluded: Sequence[int]) -> list[int]:
     """The photos that are bent in training: the base first, then the best others of similar pose."""
-    others = [i for i in range(len(bank.crops)) if i != bank.base_index and i not in excluded]
+    others = [i for i in bank.teachers if i != bank.base_index and i not in excluded]
     base = geo.pose(bank.points[bank.base_index])
 
     def turn(index: int) -> float:
@@ -216,8 +215,9 @@ def _pair(
     unbent = geo.similarity(bank.points[source][list(topo.RIGID), :2], bank.points[target][list(topo.RIGID), :2])
     whole = np.hstack([matrix[:, :2] @ unbent[:, :2], (matrix[:, :2] @ unbent[:, 2] + matrix[:, 2])[:, None]])
     still = cut_patch(bank.crops[source], whole, (height, width))
+    raster = rasters(goal, patch, scale)
     return (
-        network_input(cut, reference, rasters(goal, patch, scale)),
+        network_input(cut, same_light(reference, cut, raster), raster),
         real.transpose(2, 0, 1),
         still.transpose(2, 0, 1),
         source,

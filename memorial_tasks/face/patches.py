@@ -146,6 +146,15 @@ def _stack(
     )
 
 
+def same_light(reference: Image, warped: Image, raster: NDArray[np.uint8]) -> Image:
+    """The reference with the light of the bent photo: shifted by their mean difference on the skin around the mask."""
+    skin = raster[0] < 12
+    if skin.sum() < 32:
+        return reference
+    shift = warped[skin].astype(np.float32).mean(axis=0) - reference[skin].astype(np.float32).mean(axis=0)
+    return np.asarray((reference + shift).round().clip(0, 255), np.uint8)
+
+
 def network_input(warped: Image, reference: Image, raster: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The nine channels as uint8 [9, H, W]."""
     return np.concatenate([warped.transpose(2, 0, 1), reference.transpose(2, 0, 1), raster])

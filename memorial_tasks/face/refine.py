@@ -17,14 +17,27 @@ from memorial_tasks.face import geometry as geo
 from memorial_tasks.face import topology as topo
 from memorial_tasks.face.bank import PhotoBank
 from memorial_tasks.face.networks import RefinerNet, composite
-from memorial_tasks.face.patches import PATCHES, Patch, anchor, bent, follow, likest, network_input, rasters, shape_of
+from memorial_tasks.face.patches import (
+    PATCHES,
+    Patch,
+    anchor,
+    bent,
+    follow,
+    likest,
+    network_input,
+    rasters,
+    same_light,
+    shape_of,
+)
 from memorial_tasks.face.pixels import cv2
 from memorial_tasks.face.rig import FaceState
 from memorial_tasks.face.surface import build_surface
 from memorial_tasks.face.train import load_model, normalise
 
 Image = NDArray[np.uint8]
-TRUSTED, LOST = 0.030, 0.075  # ipd rms between a shape and the likest photo: full trust below, none above
+# ipd rms between a shape and the likest photo: full trust below the first, none above the second. Lids are small:
+# half a blink is far from an open eye, and a mean of the two would be a ghost.
+TRUST = {"mouth": (0.030, 0.075), "eyes": (0.010, 0.024)}
 
 
 @dataclass(frozen=True)
@@ -51,7 +64,9 @@ class Refiner:
             if patch.name not in generators:
                 continue
             crop_anchor = anchor(base, patch, scale)
-            shapes = np.stack([shape_of(geo.apply(follow(base, p, crop_anchor), p), patch, scale) for p in bank.points])
+            shapes = np.stack(
+                [shape_of(geo.apply(follow(base, p, crop_anchor), p), patch, scale) for p in bank.points[bank.teachers]]
+            )
             self.places.append(_Place(patch, generators[patch.name], anchor(bank.base_points, patch, scale), shapes))
 
     @staticmethod
@@ -77,10 +92,11 @@ class Refiner:
         nearest = min(
             float(np.sqrt(((place.shapes[i] - shape) ** 2).reshape(-1, 2).sum(axis=1).mean())) for _, i in chosen
         )
-        trust = 1 - float(geo.smoothstep(TRUSTED, LOST, nearest))
+        trust = 1 - float(geo.smoothstep(*TRUST[place.patch.name], nearest))
         if trust <= 0.01:
             return
-        pictures = [(w, self.bank.crops[i], self.bank.points[i]) for w, i in chosen]
+        teachers = self.bank.teachers
+        pictures = [(w, self.bank.crops[teachers[i]], self.bank.points[teachers[i]]) for w, i in chosen]
         reference = bent(pictures, goal, self.triangles, self.hole, (height, width))
         factor = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
         corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64)
@@ -95,10 +111,9 @@ class Refiner:
         local[:, 2] += local[:, :2] @ (left, top)
         soft = cv2.GaussianBlur(region, (0, 0), 0.45 / factor) if factor < 0.7 else region
         cut = cv2.warpAffine(soft, local, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        raster = rasters(goal, place.patch, self.scale)
         with torch.inference_mode():
-            inputs = normalise(
-                torch.from_numpy(network_input(cut, reference, rasters(goal, place.patch, self.scale)))[None]
-            )
+            inputs = normalise(torch.from_numpy(network_input(cut, same_light(reference, cut, raster), raster))[None])
             change = (composite(inputs, *place.network(inputs)) - inputs[:, :3])[0].numpy().transpose(
                 1, 2, 0
             ) * np.float32(127.5 * trust)

@@ -350,7 +350,7 @@ class Rig:
         """Relax points of triangles that turned over until none is folded: a fold shows as a dark speck."""
         surface = self.surface
         watch = (~surface.hole) & (self.sides != 0)
-        for attempt in range(24):
+        for attempt in range(14):
             areas = geo.signed_areas(points, surface.triangles) * self.sides
             folded = watch & (areas <= 0)
             if not folded.any():

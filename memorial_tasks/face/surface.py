@@ -96,8 +96,8 @@ def build_surface(mesh: NDArray[np.float32], width: int, height: int) -> Surface
 
 
 def clear_lips(mesh: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The mesh of an open-mouthed photo with the inner lip line drawn a little into the lips: the model often lays it on
-    the rim of the teeth, and that rim would stay in the picture when the mouth closes. Returns a copy [478, 3]."""
+    """The mesh of an open-mouthed photo with the inner lip line drawn a little into the lips: the model often lays it
+    on the rim of the teeth, and that rim would stay in the picture when the mouth closes. Returns a copy [478, 3]."""
     result = mesh.copy()
     ipd = geo.interocular(mesh)
     down = _frame(mesh)[1].astype(np.float32)
