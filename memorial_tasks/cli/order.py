@@ -238,6 +238,34 @@ def cancel(order: OrderArgument, as_json: Json = False) -> None:
 
 @app.command()
 @answers
+def replay(
+    order: OrderArgument,
+    step: Annotated[list[str] | None, typer.Option(help="Only this step; may be given again.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Do every step again on the inputs it had and compare every digest; names the first that differs."""
+    from memorial_tasks.production.graph import INPUTS
+    from memorial_tasks.production.replay import replay as replay_order
+    from memorial_tasks.production.studio import Studio, command_actor
+
+    unknown = set(step or ()) - set(INPUTS)
+    if unknown:
+        raise typer.BadParameter(f"one of {', '.join(INPUTS)}", param_hint="--step")
+    studio = Studio.open()
+    chosen = tuple(name for name in INPUTS if not step or name in step)
+    done, differences = replay_order(studio, order, command_actor(studio.settings), say, chosen)
+    if as_json:
+        emit({"order": order, "same": not differences, "steps": done, "differences": [vars(d) for d in differences]})
+    elif differences:
+        first = differences[0]
+        out.print(f"{order}: {len(differences)} outputs differ; the first is {first.name} of {first.step}")
+    else:
+        out.print(f"{order}: {len(done)} steps done again, every digest the same")
+    raise typer.Exit(1 if differences else 0)
+
+
+@app.command()
+@answers
 def estimate(order: OrderArgument, as_json: Json = False) -> None:
     """Minutes an order will take, from this studio's own finished steps."""
     from memorial_tasks.production.estimates import estimate as estimate_order

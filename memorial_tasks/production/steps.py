@@ -137,13 +137,32 @@ def run_step(studio: Studio, order_id: str, step: str, who: Who, progress: Progr
             refs={f"input/{artifact.name}": artifact.sha256 for artifact in planned.inputs[:400]},
             data={"step": step, "result_key": planned.key, "code": planned.version, "seed": planned.seed},
         )
+    try:
+        result = compute(studio, order, planned, token, data_key, planned.prefix(order), progress)
+    except MemorialError as error:
+        _record_failure(studio, order, planned, error, who)
+        raise
+    return _record_result(studio, order, result, permit, who)
+
+
+def compute(
+    studio: Studio,
+    order: OrderRow,
+    planned: Planned,
+    token: str,
+    data_key: bytes,
+    prefix: str,
+    progress: Progress | None = None,
+) -> Result:
+    """Have the data plane do a planned step, with its outputs below `prefix`. Writes nothing into the registry."""
+    marks = planned.step in {"seal", "output_gate"}
     job = Job(
-        step=step,
-        order=order_id,
+        step=planned.step,
+        order=order.order_id,
         subject=order.subject_id,
         params=planned.params,
         inputs=planned.inputs,
-        output_prefix=planned.prefix(order),
+        output_prefix=prefix,
         result_key=planned.key,
         code_version=planned.version,
         seed=planned.seed,
@@ -152,23 +171,18 @@ def run_step(studio: Studio, order_id: str, step: str, who: Who, progress: Progr
     secrets = StepSecrets(
         data_key=data_key,
         permit_public_pem=public_pem(studio.keys.permit.public),
-        watermark_key=watermark_key(studio.settings.keyring) if step in {"seal", "output_gate"} else b"",
-        signing=signing_credential(studio.settings) if step in {"seal", "output_gate"} else None,
+        watermark_key=watermark_key(studio.settings.keyring) if marks else b"",
+        signing=signing_credential(studio.settings) if marks else None,
     )
-    try:
-        result = run_step_locally(
-            job,
-            studio.settings.store_url,
-            studio.store,
-            secrets,
-            studio.settings.assets_dir,
-            progress or _log_progress(step),
-            studio.settings.s3_endpoint,
-        )
-    except MemorialError as error:
-        _record_failure(studio, order, planned, error, who)
-        raise
-    return _record_result(studio, order, result, permit, who)
+    return run_step_locally(
+        job,
+        studio.settings.store_url,
+        studio.store,
+        secrets,
+        studio.settings.assets_dir,
+        progress or _log_progress(planned.step),
+        studio.settings.s3_endpoint,
+    )
 
 
 def require_runnable(order: OrderRow) -> None:
