@@ -27,6 +27,8 @@ def step_params(settings: Settings, order: OrderRow, step: str) -> dict[str, Any
         "animate": {"size": size, "fps": fps},
         "compose": {"size": size, "fps": fps, "subtitles": list(deliver.get("subtitles", []))},
         "seal": {
+            "profile": settings.profile,
+            "audit_ref": order.order_id,
             "content_id": content_id(order),
             "producer_code": settings.producer_code,
             "consent_ref": order.consent_id or "",

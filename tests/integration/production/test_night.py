@@ -1,0 +1,157 @@
+"""What a studio does on its own: nothing twice, one order's trouble never another's, the registry first."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memorial_tasks.consent.events import EventType
+from memorial_tasks.database import registry
+from memorial_tasks.domain.words import OrderState
+from memorial_tasks.errors import ConsentRefused, Unavailable
+from memorial_tasks.production import night, orders
+from memorial_tasks.production.studio import Studio, Who
+from memorial_tasks.settings import Settings
+from tests.integration.consent.conftest import House
+
+pytestmark = pytest.mark.integration
+
+WHO = Who("service", "airflow")
+
+
+@pytest.fixture
+def house(database: str, tmp_path: Path) -> House:
+    return House(Studio.open(Settings(home=tmp_path / "home", database_url=database)), datetime.now(UTC))
+
+
+def state(house: Any, order: str) -> OrderState:
+    with house.tx() as connection:
+        return OrderState(house.studio.order(connection, order).state)
+
+
+def test_the_watch_freezes_first_and_then_stops_the_run(house: Any) -> None:
+    house.enter("order-1")
+    run_id = orders.restart(house.studio, "order-1", WHO)
+    house.happens(EventType.OBJECTED, "order-1")
+    seen: list[tuple[str, OrderState]] = []
+    watched = night.watch_consents(house.studio, lambda run: seen.append((run, state(house, "order-1"))))
+    assert watched.done == {"freeze": ["order-1"]}
+    assert seen == [(run_id, OrderState.FROZEN)]
+    assert night.watch_consents(house.studio, lambda run: seen.append((run, OrderState.FAILED))).done == {}
+    assert len(seen) == 1
+
+
+def test_an_airflow_that_does_not_answer_leaves_the_action_due(house: Any) -> None:
+    house.enter("order-1")
+    house.enter("order-2")
+    orders.restart(house.studio, "order-1", WHO)
+    for order in ("order-1", "order-2"):
+        house.happens(EventType.OBJECTED, order)
+
+    def silent(_: str) -> None:
+        raise Unavailable("Airflow does not answer")
+
+    watched = night.watch_consents(house.studio, silent)
+    assert set(watched.failed) == {"order-1"}
+    assert watched.done == {"freeze": ["order-2"]}
+    assert state(house, "order-1") is OrderState.FROZEN
+    assert night.watch_consents(house.studio, lambda _: None).done == {"freeze": ["order-1"]}
+
+
+def test_a_batch_names_what_is_broken_and_starts_the_rest_by_priority(house: Any) -> None:
+    for order in ("order-1", "order-2", "order-3"):
+        house.enter(order)
+    house.happens(EventType.OBJECTED, "order-2")
+    found = {candidate.order: candidate for candidate in night.plan_batch(house.studio, 1, WHO)}
+    assert [order for order, candidate in found.items() if candidate.ready] == ["order-1"]
+    assert found["order-2"].reason_code == "consent.refused"
+    assert found["order-2"].next_action
+    assert found["order-3"].reason_code == "batch.capacity"
+
+
+def test_starting_a_batch_twice_starts_nothing_twice(house: Any) -> None:
+    house.enter("order-1")
+    started: list[tuple[str, str]] = []
+    for _ in range(2):
+        candidates = [night.Candidate("order-1", True)]
+        night.start_batch(house.studio, candidates, lambda order, run: started.append((order, run)), WHO)
+    assert len(set(started)) == 1
+
+
+def test_one_order_that_cannot_start_does_not_keep_the_others(house: Any) -> None:
+    house.enter("order-1")
+    house.enter("order-2")
+
+    def start(order: str, _: str) -> None:
+        if order == "order-1":
+            raise Unavailable("no answer", remedy="look at the api-server")
+
+    done = night.start_batch(house.studio, [night.Candidate(f"order-{n}", True) for n in (1, 2)], start, WHO)
+    assert [(candidate.order, candidate.ready) for candidate in done] == [("order-1", False), ("order-2", True)]
+
+
+def test_a_run_that_vanished_is_named_and_can_be_started_anew(house: Any) -> None:
+    house.enter("order-1")
+    first = orders.restart(house.studio, "order-1", WHO)
+    with house.tx() as connection:
+        registry.set_state(connection, "order-1", OrderState.RUNNING, allowed_from=[OrderState.SUBMITTED])
+    assert night.fail_lost_runs(house.studio, lambda _: False, WHO) == []
+    assert night.fail_lost_runs(house.studio, lambda _: True, WHO) == ["order-1"]
+    assert state(house, "order-1") is OrderState.FAILED
+    assert orders.restart(house.studio, "order-1", WHO) != first
+
+
+class TestRunIds:
+    """A run of one order may not act for another, and a run that was replaced may not go on."""
+
+    def test_a_run_that_names_another_order_is_refused(self, house: Any) -> None:
+        house.enter("order-1")
+        house.enter("order-2")
+        orders.restart(house.studio, "order-1", WHO)
+        orders.restart(house.studio, "order-2", WHO)
+        stranger = Who("service", "airflow", "memorial_order", "order-1--1", "check_consent", 1)
+        with pytest.raises(ConsentRefused, match="another run"):
+            orders.begin(house.studio, "order-2", stranger)
+
+    def test_a_frozen_order_cannot_be_run(self, house: Any) -> None:
+        house.enter("order-1")
+        house.happens(EventType.OBJECTED, "order-1")
+        night.watch_consents(house.studio, lambda _: None)
+        with pytest.raises(ConsentRefused, match="frozen"):
+            orders.restart(house.studio, "order-1", WHO)
+
+    def test_withdrawn_consent_stops_the_first_task_and_stands_in_the_state(self, house: Any) -> None:
+        house.enter("order-1")
+        run = orders.restart(house.studio, "order-1", WHO)
+        house.happens(EventType.WITHDRAWN, "order-1", actor_kind="grantor")
+        actor = Who("service", "airflow", "memorial_order", run, "check_consent", 1)
+        with pytest.raises(ConsentRefused) as caught:
+            orders.begin(house.studio, "order-1", actor)
+        assert orders.finish_with_reason(house.studio, "order-1", caught.value, actor) is OrderState.REFUSED
+        assert state(house, "order-1") is OrderState.REFUSED
+
+
+def test_no_answer_is_a_rejection_and_an_approval_is_bound_to_the_film(
+    house: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sealed film is replaced by its digest alone; the decision and its record are real."""
+    house.enter("order-1")
+    with house.tx() as connection:
+        registry.set_state(connection, "order-1", OrderState.IN_REVIEW, allowed_from=[OrderState.SUBMITTED])
+    monkeypatch.setattr(orders, "film_of", lambda *_: object())
+    monkeypatch.setattr(orders, "film_digest", lambda _: "a" * 64)
+    for reviewer, approved in ((None, True), ("operator", True)):
+        verdict = orders.record_decision(
+            house.studio,
+            "order-1",
+            approved=approved,
+            reviewer=reviewer,
+            reason="",
+            review_id=f"review-{reviewer}",
+            who=WHO,
+        )
+        assert verdict is (reviewer is not None)
+        with house.tx() as connection:
+            assert registry.approved(connection, "order-1", "a" * 64) is verdict
+            assert registry.approved(connection, "order-1", "b" * 64) is False
