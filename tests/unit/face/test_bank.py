@@ -1,0 +1,135 @@
+"""Choosing photos: the right base, no twins, no strangers; and files that can be trusted."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from drawn import TALKING, bank, mesh, paint
+
+from memorial_tasks.errors import InputRefused, ModelRefused
+from memorial_tasks.face import bank as banks
+from memorial_tasks.face import geometry as geo
+from memorial_tasks.face.bank import Photo, _assemble, base_score, load_bank, match_colours, save_bank, select
+from memorial_tasks.face.identity import likeness_features
+from memorial_tasks.face.landmarks import DIGESTS, FaceModels
+from memorial_tasks.face.matte import clean_plate
+from memorial_tasks.face.mouth import MouthExemplar, choose
+
+
+def photo(name: str, **pose: float) -> Photo:
+    drawn = bank([pose])
+    crop, points = drawn.crops[0], drawn.points[0]
+    return Photo(name, crop, points, 4.0, 100.0, False, 1.0, likeness_features(crop, points))
+
+
+def test_the_base_is_frontal_with_closed_mouth_and_open_eyes() -> None:
+    photos = [photo("laughing", jaw_open=0.8), photo("calm"), photo("asleep", blink_left=1.0, blink_right=1.0)]
+    assert max(photos, key=base_score).name == "calm"
+
+
+def test_near_duplicates_are_left_out_with_a_finding_but_an_open_mouth_is_not_one() -> None:
+    chosen, findings = select([photo("a"), photo("b"), photo("c", jaw_open=0.6)], 10)
+    assert {p.name for p in chosen} in ({"a", "c"}, {"b", "c"})
+    assert [f.code for f in findings] == ["face.duplicate"]
+
+
+def test_a_strangers_photo_is_left_out() -> None:
+    family = [photo(f"p{i}", **pose) for i, pose in enumerate(TALKING[:6])]
+    rng = np.random.default_rng(1)
+    other = photo("stranger")
+    points = other.points.copy()
+    points[:, 0] = 192 + (points[:, 0] - 192) * 1.0
+    for index in (234, 454, 93, 323, 172, 397, 127, 356):
+        points[index, 0] = 192 + (points[index, 0] - 192) * 1.35
+    for index in (4, 2, 98, 327):
+        points[index, 1] += 22
+    crop = np.clip(other.crop + rng.normal(0, 40, other.crop.shape), 0, 255).astype(np.uint8)
+    stranger = Photo("stranger", crop, points, 4.0, 100.0, False, 1.0, likeness_features(crop, points))
+    chosen, findings = select([*family, stranger], 20)
+    assert "stranger" not in {p.name for p in chosen}
+    assert [(f.code, f.material) for f in findings if f.code == "face.stranger"] == [("face.stranger", "stranger")]
+
+
+def test_too_many_photos_are_thinned_to_the_most_varied() -> None:
+    photos = [photo(f"p{i}", **pose) for i, pose in enumerate(TALKING)]
+    chosen, findings = select(photos, 3)
+    assert len(chosen) == 3
+    assert max(p.opening for p in chosen) > 0.15
+    assert any(f.code == "face.surplus" for f in findings)
+
+
+def test_no_usable_photo_is_refused_with_a_remedy() -> None:
+    with pytest.raises(InputRefused) as caught:
+        _assemble(None, [], [], 5, lambda name: paint(mesh()))  # type: ignore[arg-type]
+    assert caught.value.problems[0].code == "face.no_usable_photo"
+    assert caught.value.problems[0].remedy
+
+
+def test_a_bank_survives_its_files(tmp_path: Path) -> None:
+    before = bank(TALKING[:3])
+    save_bank(before, [], tmp_path)
+    after = load_bank(tmp_path)
+    assert np.array_equal(before.crops, after.crops)
+    assert np.array_equal(before.base, after.base)
+    assert after.names == before.names
+    (tmp_path / "bank.json").write_text('{"kind": "face-bank", "version": 99}')
+    with pytest.raises(ModelRefused):
+        load_bank(tmp_path)
+
+
+def test_missing_and_changed_model_files_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ModelRefused, match="memorial init"):
+        FaceModels.load(tmp_path)
+    for name in DIGESTS:
+        (tmp_path / name).write_bytes(b"not the model")
+    with pytest.raises(ModelRefused, match="sha256"):
+        FaceModels.load(tmp_path)
+
+
+def test_grey_and_sideways_photos_lend_nothing() -> None:
+    drawn = bank(TALKING[:4])
+    drawn.facts["photos"][1]["grey"] = True
+    drawn.facts["photos"][2]["yaw"] = banks.SIDEWAYS + 1
+    assert drawn.teachers == [0, 3]
+
+
+def test_colours_are_brought_to_the_base_photos() -> None:
+    drawn = bank([{}])
+    crop, points = drawn.crops[0], drawn.points[0]
+    tinted = (crop * np.array([0.7, 0.8, 1.0])).astype(np.uint8)
+    mended = match_colours(tinted, points, crop, points)
+    middle = np.s_[150:250, 120:260]
+    assert np.abs(mended[middle].mean(axis=(0, 1)) - crop[middle].mean(axis=(0, 1))).max() < 6
+
+
+def test_mouth_exemplars_change_smoothly_with_the_opening() -> None:
+    drawn = bank(TALKING)
+    mouths = [MouthExemplar.of(c, p) for c, p in zip(drawn.crops, drawn.points, strict=True) if geo.mouth_opening(p) > 0.05]
+    assert len(mouths) >= 3
+    last: dict[int, float] = {}
+    for opening in np.linspace(0.06, 0.28, 60):
+        now = {id(e): w for w, e in choose(mouths, float(opening), 0.7)}
+        assert sum(now.values()) == pytest.approx(1.0, abs=0.05)
+        if last:
+            jump = max(abs(now.get(k, 0) - last.get(k, 0)) for k in {*now, *last})
+            assert jump < 0.35
+        last = now
+
+
+def test_the_clean_plate_fills_in_the_person_from_the_background() -> None:
+    picture = np.full((80, 80, 3), 120, np.uint8)
+    picture[20:60, 20:60] = 250
+    matte = np.zeros((80, 80), np.float32)
+    matte[18:62, 18:62] = 1
+    assert np.abs(clean_plate(picture, matte).astype(int) - 120).max() <= 2
+
+
+def test_pose_tells_the_turn_of_the_head() -> None:
+    points = mesh().copy()
+    rest = geo.pose(points)
+    angle = np.radians(10)
+    turned = points.copy()
+    centre = points.mean(axis=0)
+    x, z = points[:, 0] - centre[0], points[:, 2] - centre[2]
+    turned[:, 0], turned[:, 2] = centre[0] + x * np.cos(angle) - z * np.sin(angle), centre[2] + x * np.sin(angle) + z * np.cos(angle)
+    assert geo.pose(turned).yaw - rest.yaw == pytest.approx(10, abs=0.5)

@@ -1,0 +1,184 @@
+"""The refiner learns, survives a kill, answers divergence, and refuses what is not its own."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from drawn import TALKING, bank
+from safetensors.torch import save_file
+
+from memorial_tasks.errors import InputRefused, ModelRefused, StepFailed
+from memorial_tasks.face import evaluate
+from memorial_tasks.face import train as training
+from memorial_tasks.face.bank import load_bank, save_bank
+from memorial_tasks.face.learn import learn_face
+from memorial_tasks.face.networks import RefinerNet, composite
+from memorial_tasks.face.pairs import held_out, make_pairs
+from memorial_tasks.face.recipes import RECIPES, recipe
+from memorial_tasks.face.refine import Refiner
+from memorial_tasks.face.render import FaceRenderer
+from memorial_tasks.face.train import Pairs, load_model, save_model, train
+
+SMALL = replace(RECIPES["tiny"], channels=(8, 16), critic=4, batch=2, steps=12, warm_up=4, seconds=60.0, evaluate_every=6)
+
+
+def quiet(fraction: float, message: str) -> None:
+    """No progress shown."""
+
+
+def toy(seed: int = 0) -> dict[str, Pairs]:
+    draw = torch.Generator().manual_seed(seed)
+    inputs = torch.randint(0, 255, (6, 9, 16, 16), generator=draw, dtype=torch.uint8)
+    inputs[:, 6] = 255
+    return {"mouth": Pairs(inputs, inputs[:, :3] // 2, torch.ones(6))}
+
+
+@pytest.fixture(scope="module")
+def people() -> object:
+    torch.set_num_threads(1)
+    return bank(TALKING)
+
+
+def test_the_supervised_part_learns_a_simple_change(tmp_path: Path) -> None:
+    plan = replace(SMALL, steps=60, warm_up=60)
+    result = train(toy(), plan, 1, tmp_path, lambda: None, quiet)
+    losses = [row["l1"] for row in result.curves if "l1" in row]
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_a_killed_training_continues_to_the_very_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = train(toy(), SMALL, 3, tmp_path / "whole", lambda: None, quiet)
+    saves = 0
+
+    def killed() -> None:
+        nonlocal saves
+        saves += 1
+        if saves == 7:
+            raise KeyboardInterrupt
+
+    often = replace(SMALL, checkpoint_s=0.0)
+    with pytest.raises(KeyboardInterrupt):
+        train(toy(), often, 3, tmp_path / "cut", killed, quiet)
+    resumed = train(toy(), SMALL, 3, tmp_path / "cut", lambda: None, quiet)
+    assert resumed.resumed
+    assert resumed.steps == whole.steps == SMALL.steps
+    for key, value in whole.generators["mouth"].state_dict().items():
+        assert torch.equal(value, resumed.generators["mouth"].state_dict()[key]), key
+
+
+def test_a_checkpoint_of_another_seed_is_not_continued(tmp_path: Path) -> None:
+    train(toy(), SMALL, 3, tmp_path, lambda: None, quiet)
+    assert not train(toy(), SMALL, 4, tmp_path, lambda: None, quiet).resumed
+
+
+def test_a_torn_checkpoint_starts_anew(tmp_path: Path) -> None:
+    (tmp_path / training.CHECKPOINT).write_bytes(b"torn")
+    assert train(toy(), SMALL, 3, tmp_path, lambda: None, quiet).steps == SMALL.steps
+
+
+def test_a_loss_that_is_not_finite_rolls_back_at_half_the_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, calls = training._step, 0
+
+    def sick(*arguments: object) -> dict[str, float]:
+        nonlocal calls
+        calls += 1
+        losses = real(*arguments)  # type: ignore[arg-type]
+        return losses | {"l1": float("nan")} if calls == 5 else losses
+
+    monkeypatch.setattr(training, "_step", sick)
+    result = train(toy(), SMALL, 3, tmp_path, lambda: None, quiet)
+    assert result.steps == SMALL.steps
+    assert any("half the rate" in event for event in result.events)
+    assert all(torch.isfinite(v).all() for v in result.generators["mouth"].state_dict().values())
+
+
+def test_hopeless_divergence_fails_instead_of_delivering(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "_step", lambda *arguments: {"l1": float("nan")})
+    with pytest.raises(StepFailed):
+        train(toy(), SMALL, 3, tmp_path, lambda: None, quiet)
+
+
+def test_outside_the_mask_not_a_pixel_changes() -> None:
+    inputs = torch.rand(2, 9, 16, 16) * 2 - 1
+    inputs[:, 6] = 0
+    inputs[:, 6, 4:8, 4:8] = 1
+    made = composite(inputs, *RefinerNet((8, 16))(inputs))
+    outside = inputs[:, 6:7].expand(-1, 3, -1, -1) == 0
+    assert torch.equal(made[outside], inputs[:, :3][outside])
+
+
+def test_examined_photos_are_never_learned_from(people: object) -> None:
+    kept = held_out(people)  # type: ignore[arg-type]
+    assert kept
+    assert 0 not in kept
+    learn = [i for i in range(len(TALKING)) if i not in kept]
+    pairs = make_pairs(people, 0.5, [0], learn, learn)  # type: ignore[arg-type]
+    assert not set(pairs["mouth"].target.tolist()) & set(kept)
+
+
+def test_learning_beats_the_bare_warp_on_a_drawn_face(tmp_path: Path, people: object) -> None:
+    save_bank(people, [], tmp_path / "bank")  # type: ignore[arg-type]
+    saved: list[int] = []
+    card = learn_face(tmp_path / "bank", tmp_path / "out", "tiny", 5, tmp_path / "ck", lambda: saved.append(1), quiet)
+    assert saved
+    assert card["scores"]["delivered"]["mouth_eye_psnr"] >= card["scores"]["warp"]["mouth_eye_psnr"]
+    assert card["photos_used"] == len(TALKING)
+    assert json.loads((tmp_path / "out" / "card.json").read_text())["kind"] == "face-model-card"
+    assert (tmp_path / "out" / "sheet.png").stat().st_size > 10_000
+    for name in ("bank.safetensors", "bank.json", "base.png"):
+        (tmp_path / "out" / name).write_bytes((tmp_path / "bank" / name).read_bytes())
+    refined = FaceRenderer.load(tmp_path / "out", None)
+    bare = FaceRenderer.load(tmp_path / "bank", None)
+    assert bare.scene.refiner is None
+    a, b = refined.frame({"jaw_open": 0.5}), bare.frame({"jaw_open": 0.5})
+    forehead = refined.scene.mesh[10, :2].astype(int)
+    window = np.s_[forehead[1] : forehead[1] + 12, forehead[0] - 15 : forehead[0] + 15]
+    assert np.array_equal(a[window], b[window])
+
+
+def test_one_photo_is_enough_and_the_card_says_what_is_missing(tmp_path: Path) -> None:
+    save_bank(bank([{}]), [], tmp_path / "bank")
+    card = learn_face(tmp_path / "bank", tmp_path / "out", "tiny", 5, tmp_path / "ck", lambda: None, quiet)
+    codes = {finding["code"] for finding in card["findings"]}
+    assert {"face.few_photos", "face.no_teeth"} <= codes
+    assert card["opening_limit"] == 0.6
+    assert Refiner.load(tmp_path / "out" / "model.safetensors", load_bank(tmp_path / "bank")) is None
+
+
+def test_foreign_weights_are_refused(tmp_path: Path) -> None:
+    save_file({"x": torch.zeros(1)}, str(tmp_path / "other.safetensors"))
+    with pytest.raises(ModelRefused):
+        load_model(tmp_path / "other.safetensors")
+    (tmp_path / "pickle.pt").write_bytes(b"\x80\x04not safetensors")
+    with pytest.raises(ModelRefused):
+        load_model(tmp_path / "pickle.pt")
+
+
+def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
+    save_model(tmp_path / "m.safetensors", {"mouth": RefinerNet((8, 16))}, 0.5, {})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "RefinerNet", lambda channels: RefinerNet((16, 32)))
+        with pytest.raises(ModelRefused):
+            load_model(tmp_path / "m.safetensors")
+
+
+def test_an_unknown_config_and_a_missing_bank_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputRefused):
+        recipe("huge")
+    with pytest.raises(InputRefused):
+        load_bank(tmp_path)
+
+
+def test_a_blurred_picture_scores_low_on_sharpness(people: object) -> None:
+    import cv2
+
+    pairs = make_pairs(people, 0.5, [0], [0, 1, 2, 3], [2])  # type: ignore[arg-type]
+    blurred = {n: np.stack([cv2.GaussianBlur(p.transpose(1, 2, 0), (0, 0), 2).transpose(2, 0, 1) for p in found.targets]) for n, found in pairs.items()}
+    same = evaluate.score({n: found.targets for n, found in pairs.items()}, pairs)
+    soft = evaluate.score(blurred, pairs)
+    assert same.sharpness == pytest.approx(1.0)
+    assert soft.sharpness < 0.6
+    assert same.psnr > 90 > soft.psnr

@@ -1,0 +1,165 @@
+"""Bending a photo: nothing tears, nothing folds, lips close, what does not move stays untouched."""
+
+import numpy as np
+import pytest
+from drawn import SIDE, bank, mesh, paint
+
+from memorial_tasks.errors import InputRefused
+from memorial_tasks.face import geometry as geo
+from memorial_tasks.face import topology as topo
+from memorial_tasks.face.render import FaceRenderer
+from memorial_tasks.face.rig import WIDEST, Rig
+from memorial_tasks.face.surface import build_surface
+from memorial_tasks.face.warp import Region, label_map, source_map, triangle_maps
+
+
+@pytest.fixture(scope="module")
+def rig() -> Rig:
+    points = mesh()
+    return Rig(build_surface(points, SIDE, SIDE), points)
+
+
+@pytest.fixture(scope="module")
+def renderer() -> FaceRenderer:
+    return FaceRenderer(bank([{}, {"jaw_open": 0.7}]))
+
+
+@pytest.mark.parametrize("opening", [0.0, 0.05, 0.15])
+def test_pressed_lips_meet_whatever_the_base_photo_shows(opening: float) -> None:
+    points = mesh(jaw_open=opening / WIDEST) if opening else mesh()
+    state = Rig(build_surface(points, SIDE, SIDE), points).pose({"lip_press": 1.0, "jaw_open": 0.3})
+    assert state.opening < 0.012
+
+
+def test_the_mouth_opens_in_proportion_to_the_jaw(rig: Rig) -> None:
+    gaps = [rig.pose({"jaw_open": jaw}).opening for jaw in (0.0, 0.25, 0.5, 1.0)]
+    assert gaps[0] < 0.01
+    assert np.allclose(gaps[1:], [0.25 * WIDEST, 0.5 * WIDEST, WIDEST], atol=0.02)
+
+
+def test_without_teeth_the_mouth_opens_less() -> None:
+    points = mesh()
+    surface = build_surface(points, SIDE, SIDE)
+    assert Rig(surface, points, 0.6).pose({"jaw_open": 1}).opening < 0.65 * Rig(surface, points).pose({"jaw_open": 1}).opening
+
+
+def test_a_smile_lifts_corners_and_cheeks_and_a_frown_lowers_the_corners(rig: Rig) -> None:
+    rest, smile, frown = (rig.pose({"smile": v}).points for v in (0.0, 1.0, -1.0))
+    assert (smile[[61, 291], 1] < rest[[61, 291], 1] - 2).all()
+    assert (smile[[50, 280], 1] < rest[[50, 280], 1] - 0.5).all()
+    assert (frown[[61, 291], 1] > rest[[61, 291], 1] + 2).all()
+
+
+def test_a_blink_shuts_the_eye_of_its_own_side_only(rig: Rig) -> None:
+    right_open, left_open = geo.eye_opening(_full(rig.pose({}).points))
+    right, left = geo.eye_opening(_full(rig.pose({"blink_right": 1.0}).points))
+    assert right < 0.2 * right_open
+    assert left == pytest.approx(left_open, rel=0.05)
+
+
+@pytest.mark.parametrize(("channel", "value", "axis"), [("head_yaw", 8.0, 0), ("head_pitch", 8.0, 1), ("head_yaw", -8.0, 0)])
+def test_a_turn_moves_the_nose_more_than_the_outline(rig: Rig, channel: str, value: float, axis: int) -> None:
+    moved = rig.pose({channel: value}).points - rig.pose({}).points
+    nose = moved[topo.NOSE_TIP, axis]
+    assert np.sign(nose) == np.sign(value)
+    assert abs(nose) > 2 * abs(moved[[234, 454], axis].mean())
+
+
+def test_shoulders_take_part_in_a_fifth_of_the_heads_motion(rig: Rig) -> None:
+    moved = rig.pose({"head_x": 0.2}).points - rig.pose({}).points
+    bottom = rig.surface.points[:, 1] > 0.97 * SIDE
+    assert moved[bottom, 0].mean() / moved[topo.NOSE_TIP, 0] == pytest.approx(0.2, abs=0.08)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{}, {"jaw_open": 1.0}, {"smile": 1.0}, {"lip_wide": 1.0}, {"head_yaw": 8.0}, {"head_yaw": -8.0}, {"head_pitch": -8.0},
+     {"head_roll": 8.0}, {"brow_inner": 1.0, "brow_outer": 1.0}, {"head_yaw": 6.0, "jaw_open": 0.6, "smile": 0.6}],
+)  # fmt: skip
+def test_no_visible_triangle_turns_over(rig: Rig, values: dict[str, float]) -> None:
+    areas = geo.signed_areas(rig.pose(values).points, rig.surface.triangles) * rig.sides
+    skin = ~rig.surface.hole & (rig.sides != 0)
+    total = np.abs(areas).sum()
+    assert -areas[skin & (areas < 0)].sum() < 2e-5 * total
+
+
+def test_the_resting_map_is_the_identity() -> None:
+    points = mesh()
+    surface = build_surface(points, SIDE, SIDE)
+    region = Region(0, 0, SIDE, SIDE)
+    maps = triangle_maps(surface.points, surface.points, surface.triangles)
+    x, y = source_map(label_map(surface.points, surface.triangles, region, 2, surface.hole), maps, region, 2)
+    columns, rows = np.meshgrid(np.arange(SIDE), np.arange(SIDE))
+    inner = slice(4, -4)
+    assert np.percentile(np.abs(x - columns)[inner, inner], 99.5) < 0.3
+    assert np.percentile(np.abs(y - rows)[inner, inner], 99.5) < 0.3
+
+
+def test_the_map_has_no_cracks(rig: Rig) -> None:
+    state = rig.pose({"jaw_open": 0.6, "head_yaw": 6.0})
+    region = Region(0, 0, SIDE, SIDE)
+    maps = triangle_maps(state.points, rig.surface.points, rig.surface.triangles)
+    x, y = source_map(label_map(state.points, rig.surface.triangles, region, 1, rig.surface.hole), maps, region)
+    columns, rows = np.meshgrid(np.arange(SIDE), np.arange(SIDE))
+    assert np.hypot(x - columns, y - rows).max() < 0.5 * rig.ipd
+
+
+def test_frames_are_whole_portraits_and_a_still_background_stays(renderer: FaceRenderer) -> None:
+    rest, talking = renderer.frame({}), renderer.frame({"jaw_open": 0.8, "head_yaw": 5.0})
+    assert rest.shape == talking.shape == (SIDE, SIDE, 3)
+    assert rest.dtype == np.uint8
+    corner = np.abs(rest[:40, :40].astype(int) - talking[:40, :40]).max()
+    assert corner <= 2
+    assert np.abs(rest.astype(int) - talking).max() > 60
+
+
+def test_an_open_mouth_shows_the_persons_teeth_and_a_closed_one_does_not(renderer: FaceRenderer) -> None:
+    def lightest(values: dict[str, float]) -> float:
+        points = renderer.scene.rig.pose(values).points
+        x, y = points[13, :2]
+        depth = max(2, int(points[14, 1] - y))
+        return float(renderer.frame(values)[int(y) : int(y) + depth, int(x) - 12 : int(x) + 12].mean(axis=2).max())
+
+    assert lightest({"jaw_open": 0.7}) > 140
+    assert lightest({"lip_press": 1.0}) < 140
+
+
+def test_curves_must_be_of_one_length_and_finite(renderer: FaceRenderer) -> None:
+    with pytest.raises(InputRefused):
+        list(renderer.frames({"jaw_open": np.zeros(3), "smile": np.zeros(4)}, 25))
+    with pytest.raises(InputRefused):
+        list(renderer.frames({"jaw_open": np.array([np.nan])}, 25))
+    with pytest.raises(InputRefused):
+        list(renderer.frames({}, 25))
+
+
+def test_frames_report_progress_and_come_one_a_sample(renderer: FaceRenderer) -> None:
+    seen: list[float] = []
+    frames = list(renderer.frames({"jaw_open": np.linspace(0, 1, 3)}, 25, lambda f, m: seen.append(f)))
+    assert len(frames) == 3
+    assert seen[-1] == 1.0
+
+
+def test_the_same_curves_give_the_same_pixels(renderer: FaceRenderer) -> None:
+    assert np.array_equal(renderer.frame({"jaw_open": 0.4, "gaze_x": 0.5}), renderer.frame({"jaw_open": 0.4, "gaze_x": 0.5}))
+
+
+def test_the_gaze_moves_the_iris_and_not_the_lids(renderer: FaceRenderer) -> None:
+    ahead, aside = renderer.frame({}).astype(int), renderer.frame({"gaze_x": 1.0}).astype(int)
+    points = renderer.scene.mesh
+    eye = points[list(topo.RIGHT_EYE), :2]
+    low, high = eye.min(axis=0).astype(int), eye.max(axis=0).astype(int)
+    changed = np.abs(ahead - aside).max(axis=2)
+    assert changed[low[1] : high[1], low[0] : high[0]].max() > 40
+    changed[low[1] - 4 : high[1] + 4] = 0
+    assert changed.max() <= 3
+
+
+def _full(points: np.ndarray) -> np.ndarray:
+    full = np.zeros((topo.POINTS, 3), np.float32)
+    full[: topo.SURFACE] = points[: topo.SURFACE]
+    return full
+
+
+def test_the_painted_face_is_painted() -> None:
+    assert paint(mesh()).std() > 20
