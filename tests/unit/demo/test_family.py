@@ -129,9 +129,7 @@ def test_album_shows_what_training_needs() -> None:
 
 
 @pytest.mark.parametrize("number", [0, 4, 6, 19])
-def test_detector_finds_one_face_with_eyes_and_mouth_in_place(
-    sitter: studio.Sitter, number: int, assets: Path
-) -> None:
+def test_detector_finds_one_face_with_eyes_and_mouth_in_place(sitter: studio.Sitter, number: int, assets: Path) -> None:
     from memorial_tasks.face.landmarks import FaceModels
 
     shot = portraits.ALBUM[number]
