@@ -9,7 +9,7 @@ import numpy as np
 from memorial_tasks.domain.words import Language
 from memorial_tasks.voice.audio import spectrogram_png
 from memorial_tasks.voice.corpus import Corpus, Utterance
-from memorial_tasks.voice.evaluate import distortion, plain_words, word_errors
+from memorial_tasks.voice.evaluate import distortion, pitch_agreement, plain_words, word_errors
 from memorial_tasks.voice.features import FRAME, resynthesise
 from memorial_tasks.voice.model import VoiceModel
 from memorial_tasks.voice.prepare import Recogniser
@@ -26,13 +26,16 @@ def say_again(model: VoiceModel, utterance: Utterance) -> tuple[TimedRow, Any]:
 def write_card(folder: Path, corpus: Corpus, trained: Trained, config: str, seconds: float) -> dict[str, Any]:
     """Measure the held-out utterances, draw real above made, write ``card.json`` and ``spectrogram.png``."""
     made, real = [], []
-    scores = []
+    scores: list[float] = []
+    pitch: list[tuple[float, float]] = []
     errors = {"real": 0, "made": 0, "words": 0}
     recogniser = Recogniser() if corpus.language == Language.EN_US and trained.held_out else None
     for utterance in trained.held_out:
         _, frames = say_again(trained.model, utterance)
         wave = resynthesise(frames)
         scores.append(distortion(utterance.frames, frames))
+        timed = trained.model.frames(utterance.timed.row, utterance.timed.edges)
+        pitch.append(pitch_agreement(utterance.frames, timed))
         real.append(utterance.wave)
         made.append(wave)
         if recogniser:
@@ -54,6 +57,8 @@ def write_card(folder: Path, corpus: Corpus, trained: Trained, config: str, seco
         "train_s": round(seconds, 1),
         "held_out": len(trained.held_out),
         "mcd_db": round(float(np.mean(scores)), 2) if scores else None,
+        "pitch_rmse_cents": round(float(np.nanmean([cents for cents, _ in pitch])), 0) if pitch else None,
+        "pitch_correlation": round(float(np.nanmean([r for _, r in pitch])), 2) if pitch else None,
         "wer_real": round(errors["real"] / errors["words"], 3) if errors["words"] else None,
         "wer_made": round(errors["made"] / errors["words"], 3) if errors["words"] else None,
         "wer_delta": round((errors["made"] - errors["real"]) / errors["words"], 3) if errors["words"] else None,

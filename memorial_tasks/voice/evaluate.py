@@ -6,15 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memorial_tasks.voice.align import warp_path
-from memorial_tasks.voice.audio import Wave
-from memorial_tasks.voice.features import CEPSTRA, Frames, cepstral_scale
+from memorial_tasks.voice.features import CEPSTRA, LF0, VUV, Frames, cepstral_scale
 
 
 def distortion(real: Frames, made: Frames) -> float:
-    """Mel-cepstral distortion in dB over the first 24 coefficients after time warping (lower is better)."""
+    """Mel-cepstral distortion in dB over 24 coefficients after time warping, where the real voice is heard
+    (lower is better)."""
     left, right = real[::2, 1:25], made[::2, 1:25]
     path, _ = warp_path(left, right)
-    return float(np.sqrt(((left - right[path]) ** 2).sum(axis=1)).mean() * cepstral_scale())
+    quiet, loud = np.percentile(real[::2, 0], [5, 95])
+    heard = real[::2, 0] > quiet + 0.35 * (loud - quiet)
+    return float(np.sqrt(((left - right[path]) ** 2).sum(axis=1))[heard].mean() * cepstral_scale())
 
 
 def frame_distortion(real: Frames, made: Frames) -> float:
@@ -41,9 +43,13 @@ def plain_words(text: str) -> list[str]:
     return [word for word in "".join(c if c.isalnum() or c == "'" else " " for c in text.lower()).split() if word]
 
 
-def voiced_pitch(wave: Wave, frames: Frames) -> float:
-    """Median pitch in Hz of the voiced frames."""
-    from memorial_tasks.voice.features import LF0, VUV
-
-    voiced = frames[frames[:, VUV] > 0.5, LF0]
-    return float(np.exp(np.median(voiced))) if voiced.size else 0.0
+def pitch_agreement(real: Frames, made: Frames) -> tuple[float, float]:
+    """Root mean square difference in cents and correlation of log F0, for frames that stand at the same times.
+    Counted where the real voice sounds; (nan, nan) when it hardly does."""
+    count = min(len(real), len(made))
+    voiced = real[:count, VUV] > 0.5
+    if voiced.sum() < 20:
+        return float("nan"), float("nan")
+    left, right = real[:count][voiced, LF0], made[:count][voiced, LF0]
+    cents = 1200 / np.log(2) * np.sqrt(((left - right) ** 2).mean())
+    return float(cents), float(np.corrcoef(left, right)[0, 1])

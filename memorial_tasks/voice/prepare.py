@@ -291,13 +291,12 @@ def _analyse(
     pieces: list[_Piece], language: Language, findings: list[Finding], progress: Callable[[float, str], None]
 ) -> Corpus:
     pitch = pitch_range([piece.wave for piece in pieces])
-    total = sum(piece.wave.size for piece in pieces) / RATE  # the slower pitch search pays where speech is scarce
     utterances = []
     for number, piece in enumerate(pieces):
         progress(0.7 + 0.3 * number / len(pieces), "analysing the voice")
         if piece.timed is None:
             continue
-        frames = analyse(piece.wave, pitch, exact=total < 150)
+        frames = analyse(piece.wave, pitch)
         timed = _heard_pauses(piece.timed)
         count = min(len(frames), int(timed.edges[-1]))
         edges = np.minimum(timed.edges, count)

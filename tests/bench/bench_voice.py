@@ -108,7 +108,7 @@ def run() -> dict[str, float]:
 
     pitch = pitch_range(natural)
     out["voice.wer_copy"], out["voice.similarity_copy"] = judge(
-        [resynthesise(analyse(wave, pitch, exact=False)) for wave in natural], texts
+        [resynthesise(analyse(wave, pitch)) for wave in natural], texts
     )
     with Espeak() as espeak:
         floor = [espeak.say(text, "en-us+f3") for text in texts]

@@ -39,7 +39,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory, espeak: Espeak) -> tupl
     texts = {}
     files = []
     for number, text in enumerate(SENTENCES):
-        speech = espeak.say(text, "en-us+m3", rate=140, pitch=35)
+        speech = espeak.say(text, "en-us+m3", rate=140, pitch=50)
         wave = np.pad(speech.audio, speech.rate // 2)
         wave = wave + rng.normal(0, 3e-4, wave.size)
         path = folder / f"tape-{number}.wav"
