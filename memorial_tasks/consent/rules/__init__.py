@@ -52,7 +52,7 @@ _EUROPE = frozenset(
 def packs_for(jurisdictions: Collection[str], domicile: str) -> tuple[str, ...]:
     """The rule packs that apply: the house's, then that of every place named and of the domicile at death."""
     chosen = ["house"]
-    for place in (*jurisdictions, domicile):
+    for place in (code.strip().upper() for code in (*jurisdictions, domicile)):
         pack = place if place in PACKS else "EU" if place.split("-")[0] in _EUROPE else None
         pack = pack or ("CN" if place.startswith("CN-") else "default")
         if pack not in chosen:

@@ -263,3 +263,26 @@ def test_a_permit_covers_the_modalities_asked_for_only(house: Any) -> None:
     assert permit.modalities == (Modality.FACE,)
     with pytest.raises(PermitRefused, match="voice"):
         house.release(token, modalities=["voice"])
+
+
+def test_no_key_while_the_clock_is_behind_the_history(house: Any) -> None:
+    house.enter()
+    token, _ = house.permit(lifetime=timedelta(hours=5))
+    house.later(hours=2)
+    house.happens(EventType.NOTIFIED)  # changes no answer, but it is known to have happened at that time
+    house.later(hours=-1)
+    with pytest.raises(PermitRefused, match="before the last event"):
+        house.release(token)
+    house.later(hours=1)
+    house.release(token)
+
+
+def test_publishing_can_check_every_signature(house: Any) -> None:
+    house.enter()
+    _, permit = house.permit()
+    with house.superuser() as connection, connection.cursor() as cursor:
+        cursor.execute("UPDATE consent_event SET signature = repeat('0', 128) WHERE seq = 3")
+    with pytest.raises(IntegrityError), house.tx() as connection:
+        registry.publish_allowed(
+            connection, "order-1", permit.consent_version, house.at, trusted=house.studio.keys.trusted
+        )

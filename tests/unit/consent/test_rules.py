@@ -9,7 +9,7 @@ import pytest
 
 from memorial_tasks.consent.events import ConsentEvent, EventType, next_event
 from memorial_tasks.consent.record import ConsentRecord, record_from_order
-from memorial_tasks.consent.rules import PACKS, Decision, Facts, Rule, decide
+from memorial_tasks.consent.rules import PACKS, Decision, Facts, Rule, decide, packs_for
 from memorial_tasks.domain.order import Order
 from memorial_tasks.domain.words import Modality, Purpose
 
@@ -669,3 +669,21 @@ def test_a_lifetime_refusal_beats_everybody() -> None:
     everybody = [DAUGHTER, DAUGHTER | {"name": "G2", "relation": "spouse"}, HOLDER]
     world = World(_subject(lifetime_arrangement={"kind": "forbids"}) | {"grantors": everybody})
     assert not world.decide().granted
+
+
+@pytest.mark.parametrize(
+    ("places", "domicile", "packs"),
+    [
+        (["CN"], "CN", ("house", "CN")),
+        (["cn"], "CN", ("house", "CN")),
+        (["DE", "SK"], "FR", ("house", "EU")),
+        (["US-NY"], "US-CA", ("house", "US-NY", "US-CA")),
+        (["JP", "US-TX"], "BR", ("house", "default")),
+        (["CN"], "US-TN", ("house", "CN", "US-TN")),
+        (["EU"], "NO", ("house", "EU")),
+    ],
+)
+def test_the_rules_of_every_place_that_applies_are_asked(
+    places: list[str], domicile: str, packs: tuple[str, ...]
+) -> None:
+    assert packs_for(places, domicile) == packs
