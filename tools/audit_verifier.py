@@ -5,10 +5,9 @@
     audit_verifier.py BUNDLE --key KEY [--checkpoint OLD.note ...] [--anchor DIR]
     audit_verifier.py --proof PROOF.json --key KEY [--file FILE]
 
-KEY is the log's public key (``name+id+key``, or a file of such lines) from a second source; without it the key
-inside the bundle is used, which only shows that the bundle agrees with itself. --checkpoint: every checkpoint you
-kept from before. --anchor: a folder with the checkpoints and hashes somebody kept outside the studio.
-The last line is OK or FAILED, exit status 0 or 1. The format is described in docs/audit-format.md.
+KEY is the log's public key (``name+id+key``, or a file of such lines) from a second source; without it the key inside
+is used, which only shows that the bundle agrees with itself. --checkpoint: every checkpoint you kept from before.
+--anchor: a folder of checkpoints and hashes kept outside the studio. Exit status 0 (OK) or 1 (FAILED).
 """
 
 import argparse
@@ -130,7 +129,9 @@ def check_bundle(folder, keys, kept, anchor):
                 latest = limit(notes[done] if done < len(notes) else None, TOLERANCE, b"~")
     print(f"{index + 1} entries, {len(notes)} valid checkpoints, {len(fresh)} entries younger than the newest of them")
     if done < len(notes):
-        yield index + 1, f"the log ends here, but a checkpoint counts {notes[done][0]} entries: cut, or an old copy"
+        start = index + 1 - len(fresh)  # nothing confirms what comes after this
+        bad = next((start + i for i, leaf in enumerate(fresh) if anchor.get(start + i) != leaf), index + 1)
+        yield bad, f"the log ends after {index + 1} entries, a checkpoint counts {notes[done][0]}: cut, or an old copy"
     if not notes:
         yield None, "there is no valid checkpoint: nothing is proved"
 
@@ -157,7 +158,6 @@ def check_proof(document, keys, file):
 
 
 def check(given):
-    """All faults of what the command line names."""
     document = json.loads(given.proof.read_text(encoding="utf-8")) if given.proof else {}
     inside = " ".join((document.get("proofs") or [document])[0].get("keys", []))
     inside = inside if given.proof else (given.bundle / "log.vkey").read_text()

@@ -83,10 +83,10 @@ class AuditEvent(Record):
     @classmethod
     def _safe_numbers(cls, data: dict[str, Value]) -> dict[str, Value]:
         for name, value in data.items():
-            if isinstance(value, int) and abs(value) > 2**53 - 1:
+            if isinstance(value, (int, float)) and abs(value) > 2**53 - 1:  # 2.0**53 would come back as an int
                 raise ValueError(f"{name} is too large for a JSON number: write it as a word")
-            if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(f"{name} is not a finite number")
+            if isinstance(value, float) and math.isnan(value):
+                raise ValueError(f"{name} is not a number")
         return data
 
     def document(self) -> dict[str, Any]:

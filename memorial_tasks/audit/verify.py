@@ -143,17 +143,8 @@ class LogCheck:
         """The answer over everything fed."""
         self._reach()
         size = self._frontier.size
-        for checkpoint in self._stops[self._next :]:
-            self.faults.append(
-                Fault(
-                    "cut",
-                    f"the log ends here, but a checkpoint signed {_when(checkpoint)} counts {checkpoint.size} entries:"
-                    " entries were cut off, or an old copy was restored",
-                    size,
-                    checkpoint.size if checkpoint.size > size + 1 else None,
-                )
-            )
-            break
+        if self._next < len(self._stops):
+            self.faults.append(self._cut(self._stops[self._next]))
         ordered = sorted(self.faults, key=lambda fault: (fault.entry is None, fault.entry or 0, fault.upto or 0))
         return Verification(
             ok=not ordered,
@@ -227,12 +218,32 @@ class LogCheck:
     def _locate(self, checkpoint: Checkpoint) -> Fault:
         first = checkpoint.size - len(self._segment)
         what = f"the entries differ from the checkpoint of size {checkpoint.size} signed {_when(checkpoint)}"
-        known = self.known_leaves(first, checkpoint.size) if self.known_leaves else None
-        if known is not None:
-            for place, leaf in enumerate(self._segment):
-                if known[32 * place : 32 * place + 32] != leaf:
-                    return Fault("rewritten", f"{what}; this is the first whose anchored hash differs", first + place)
+        exact = self._first_unknown(first, checkpoint.size)
+        if exact is not None and exact < checkpoint.size:
+            return Fault("rewritten", f"{what}; this is the first whose anchored hash differs", exact)
         return Fault("rewritten", what, first, checkpoint.size if checkpoint.size > first + 1 else None)
+
+    def _cut(self, checkpoint: Checkpoint) -> Fault:
+        size = self.size
+        first = size - len(self._segment)
+        what = (
+            f"the log ends after {size} entries, but a checkpoint signed {_when(checkpoint)} counts {checkpoint.size}:"
+            " entries were taken out or cut off, or an old copy was restored"
+        )
+        exact = size if first == size else self._first_unknown(first, checkpoint.size)
+        if exact is not None:
+            return Fault("cut", what, exact)
+        return Fault("cut", what, first, checkpoint.size)
+
+    def _first_unknown(self, first: int, past: int) -> int | None:
+        """The first entry since `first` that is not the anchored one; None when no anchor holds those hashes."""
+        known = self.known_leaves(first, past) if self.known_leaves else None
+        if known is None:
+            return None
+        for place, leaf in enumerate(self._segment):
+            if known[32 * place : 32 * place + 32] != leaf:
+                return first + place
+        return first + len(self._segment)
 
     def _set_window(self) -> None:
         before = self._stops[self._next - 1].at if self._next else None
