@@ -13,6 +13,7 @@ from scipy.spatial import Delaunay
 from memorial_tasks.face import geometry as geo
 from memorial_tasks.face import topology as topo
 
+SLIVER = 2e-4  # twice the area in ipd squared
 RINGS = (1.1, 1.24, 1.42, 1.65)  # size of the rings, relative to the face oval
 
 
@@ -21,7 +22,7 @@ class Surface:
     """All points of the moving picture and what each takes part in.
 
     `points` float32 [V, 3] (the first 468 are the mesh), `triangles` int32 [M, 3], `hole` bool [M] marks mouth and eye
-    openings, `outer` int32 [V]: for ring points the index of the oval point they follow (else -1), `follow` float32
+    openings and slivers, `outer` int32 [V]: for ring points the index of the oval point they follow (else -1), `follow` float32
     [V]:
     how much of that point's expression they take over, `head` float32 [V]: share of the head motion, `body`: of
     breathing.
@@ -82,6 +83,8 @@ def build_surface(mesh: NDArray[np.float32], width: int, height: int) -> Surface
         (topo.LEFT_UPPER[0], topo.LEFT_LOWER[0][1:-1]),
     ):  # slivers at the corners that span the opening belong to it
         hole |= np.isin(triangles, upper).any(axis=1) & np.isin(triangles, lower).any(axis=1)
+    # Slivers hold no skin worth showing; stretched they would, so their neighbours are painted over them.
+    hole |= np.abs(geo.signed_areas(np.vstack(points), triangles)) < SLIVER * ipd**2
     first = np.argsort(~hole, kind="stable")  # openings are painted first, skin over their rims
     triangles, hole = triangles[first], hole[first]
     return Surface(

@@ -78,7 +78,16 @@ def bank(poses: list[dict[str, float]]) -> PhotoBank:
         for i, p in enumerate(points)
     ]  # fmt: skip
     names = tuple(f"p{i}" for i in range(len(points)))
-    return PhotoBank(portrait, base, cv2.GaussianBlur(matte, (0, 0), 2), np.stack(crops), np.stack(points), names, 0, {"photos": facts})
+    return PhotoBank(
+        portrait,
+        base,
+        cv2.GaussianBlur(matte, (0, 0), 2),
+        np.stack(crops),
+        np.stack(points),
+        names,
+        0,
+        {"photos": facts},
+    )
 
 
 TALKING = [{}, {"jaw_open": 0.3}, {"jaw_open": 0.6}, {"jaw_open": 0.9}, {"lip_wide": 0.8, "jaw_open": 0.2},

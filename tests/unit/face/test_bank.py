@@ -104,7 +104,9 @@ def test_colours_are_brought_to_the_base_photos() -> None:
 
 def test_mouth_exemplars_change_smoothly_with_the_opening() -> None:
     drawn = bank(TALKING)
-    mouths = [MouthExemplar.of(c, p) for c, p in zip(drawn.crops, drawn.points, strict=True) if geo.mouth_opening(p) > 0.05]
+    mouths = [
+        MouthExemplar.of(c, p) for c, p in zip(drawn.crops, drawn.points, strict=True) if geo.mouth_opening(p) > 0.05
+    ]
     assert len(mouths) >= 3
     last: dict[int, float] = {}
     for opening in np.linspace(0.06, 0.28, 60):
@@ -131,5 +133,8 @@ def test_pose_tells_the_turn_of_the_head() -> None:
     turned = points.copy()
     centre = points.mean(axis=0)
     x, z = points[:, 0] - centre[0], points[:, 2] - centre[2]
-    turned[:, 0], turned[:, 2] = centre[0] + x * np.cos(angle) - z * np.sin(angle), centre[2] + x * np.sin(angle) + z * np.cos(angle)
+    turned[:, 0], turned[:, 2] = (
+        centre[0] + x * np.cos(angle) - z * np.sin(angle),
+        centre[2] + x * np.sin(angle) + z * np.cos(angle),
+    )
     assert geo.pose(turned).yaw - rest.yaw == pytest.approx(10, abs=0.5)

@@ -22,7 +22,9 @@ from memorial_tasks.face.refine import Refiner
 from memorial_tasks.face.render import FaceRenderer
 from memorial_tasks.face.train import Pairs, load_model, save_model, train
 
-SMALL = replace(RECIPES["tiny"], channels=(8, 16), critic=4, batch=2, steps=12, warm_up=4, seconds=60.0, evaluate_every=6)
+SMALL = replace(
+    RECIPES["tiny"], channels=(8, 16), critic=4, batch=2, steps=12, warm_up=4, seconds=60.0, evaluate_every=6
+)
 
 
 def quiet(fraction: float, message: str) -> None:
@@ -43,10 +45,10 @@ def people() -> object:
 
 
 def test_the_supervised_part_learns_a_simple_change(tmp_path: Path) -> None:
-    plan = replace(SMALL, steps=60, warm_up=60)
+    plan = replace(SMALL, steps=150, warm_up=150)
     result = train(toy(), plan, 1, tmp_path, lambda: None, quiet)
     losses = [row["l1"] for row in result.curves if "l1" in row]
-    assert losses[-1] < 0.6 * losses[0]
+    assert np.mean(losses[-3:]) < 0.75 * np.mean(losses[:2])
 
 
 def test_a_killed_training_continues_to_the_very_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +121,11 @@ def test_examined_photos_are_never_learned_from(people: object) -> None:
     assert not set(pairs["mouth"].target.tolist()) & set(kept)
 
 
-def test_learning_beats_the_bare_warp_on_a_drawn_face(tmp_path: Path, people: object) -> None:
+def test_learning_beats_the_bare_warp_on_a_drawn_face(
+    tmp_path: Path, people: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brief = replace(RECIPES["tiny"], steps=40, warm_up=20, seconds=8.0, evaluate_every=20)
+    monkeypatch.setitem(RECIPES, "tiny", brief)
     save_bank(people, [], tmp_path / "bank")  # type: ignore[arg-type]
     saved: list[int] = []
     card = learn_face(tmp_path / "bank", tmp_path / "out", "tiny", 5, tmp_path / "ck", lambda: saved.append(1), quiet)
@@ -176,7 +182,10 @@ def test_a_blurred_picture_scores_low_on_sharpness(people: object) -> None:
     import cv2
 
     pairs = make_pairs(people, 0.5, [0], [0, 1, 2, 3], [2])  # type: ignore[arg-type]
-    blurred = {n: np.stack([cv2.GaussianBlur(p.transpose(1, 2, 0), (0, 0), 2).transpose(2, 0, 1) for p in found.targets]) for n, found in pairs.items()}
+    blurred = {
+        n: np.stack([cv2.GaussianBlur(p.transpose(1, 2, 0), (0, 0), 2).transpose(2, 0, 1) for p in found.targets])
+        for n, found in pairs.items()
+    }
     same = evaluate.score({n: found.targets for n, found in pairs.items()}, pairs)
     soft = evaluate.score(blurred, pairs)
     assert same.sharpness == pytest.approx(1.0)

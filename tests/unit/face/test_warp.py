@@ -40,7 +40,10 @@ def test_the_mouth_opens_in_proportion_to_the_jaw(rig: Rig) -> None:
 def test_without_teeth_the_mouth_opens_less() -> None:
     points = mesh()
     surface = build_surface(points, SIDE, SIDE)
-    assert Rig(surface, points, 0.6).pose({"jaw_open": 1}).opening < 0.65 * Rig(surface, points).pose({"jaw_open": 1}).opening
+    assert (
+        Rig(surface, points, 0.6).pose({"jaw_open": 1}).opening
+        < 0.65 * Rig(surface, points).pose({"jaw_open": 1}).opening
+    )
 
 
 def test_a_smile_lifts_corners_and_cheeks_and_a_frown_lowers_the_corners(rig: Rig) -> None:
@@ -57,7 +60,9 @@ def test_a_blink_shuts_the_eye_of_its_own_side_only(rig: Rig) -> None:
     assert left == pytest.approx(left_open, rel=0.05)
 
 
-@pytest.mark.parametrize(("channel", "value", "axis"), [("head_yaw", 8.0, 0), ("head_pitch", 8.0, 1), ("head_yaw", -8.0, 0)])
+@pytest.mark.parametrize(
+    ("channel", "value", "axis"), [("head_yaw", 8.0, 0), ("head_pitch", 8.0, 1), ("head_yaw", -8.0, 0)]
+)
 def test_a_turn_moves_the_nose_more_than_the_outline(rig: Rig, channel: str, value: float, axis: int) -> None:
     moved = rig.pose({channel: value}).points - rig.pose({}).points
     nose = moved[topo.NOSE_TIP, axis]
@@ -141,7 +146,9 @@ def test_frames_report_progress_and_come_one_a_sample(renderer: FaceRenderer) ->
 
 
 def test_the_same_curves_give_the_same_pixels(renderer: FaceRenderer) -> None:
-    assert np.array_equal(renderer.frame({"jaw_open": 0.4, "gaze_x": 0.5}), renderer.frame({"jaw_open": 0.4, "gaze_x": 0.5}))
+    assert np.array_equal(
+        renderer.frame({"jaw_open": 0.4, "gaze_x": 0.5}), renderer.frame({"jaw_open": 0.4, "gaze_x": 0.5})
+    )
 
 
 def test_the_gaze_moves_the_iris_and_not_the_lids(renderer: FaceRenderer) -> None:

@@ -1,0 +1,156 @@
+"""Figures of the face room on photos it never trained on.
+
+``MEMORIAL_BENCH_REAL`` names a folder with ``grid-s1/*.mpg`` (clips of one person: 60 to learn from, the rest to be examined
+on) and ``others/*.mpg`` (clips of other people; the first is the same man). Without it the painted face of the unit tests
+serves, which measures that the parts work, not how well a person is met; identity is then left out.
+"""
+
+import os
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from memorial_tasks.domain.finding import Finding
+from memorial_tasks.face import evaluate
+from memorial_tasks.face.bank import PhotoBank, build_bank, match_colours, measure
+from memorial_tasks.face.identity import likeness, likeness_features
+from memorial_tasks.face.landmarks import FaceModels
+from memorial_tasks.face.learn import _tensors
+from memorial_tasks.face.pairs import held_out, make_pairs, sources_of
+from memorial_tasks.face.recipes import recipe
+from memorial_tasks.face.refine import Refiner
+from memorial_tasks.face.render import FaceRenderer
+from memorial_tasks.face.train import train
+
+Image = NDArray[np.uint8]
+ASSETS = Path(os.environ.get("MEMORIAL_ASSETS", Path(__file__).resolve().parents[2] / ".memorial" / "assets"))
+
+
+def run() -> dict[str, float]:
+    """The `face.*` keys of DESIGN section 8; `MEMORIAL_BENCH_FACE` chooses the config (default cpu)."""
+    torch.set_num_threads(1)
+    real = os.environ.get("MEMORIAL_BENCH_REAL", "")
+    result: dict[str, float] = {}
+    if real:
+        bank, learn, exam, result = _real(Path(real))
+    else:
+        bank, learn, exam = _painted()
+    plan = recipe(os.environ.get("MEMORIAL_BENCH_FACE", "cpu"))
+    pairs = make_pairs(bank, plan.scale, sources_of(bank, plan.sources, exam), learn, learn)
+    tests = make_pairs(bank, plan.scale, [bank.base_index], learn, exam)
+    began = time.process_time()
+    with tempfile.TemporaryDirectory() as folder:  # the examination takes no part in the training: no `evaluate` here
+        trained = train(
+            {n: _tensors(bank, found) for n, found in pairs.items()},
+            plan,
+            1,
+            Path(folder),
+            lambda: None,
+            lambda f, m: None,
+        )
+    result["face.train_s"] = time.process_time() - began
+    rows = evaluate.compare(trained.generators, tests)
+    result |= {
+        "face.mouth_eye_psnr": rows["ours"].psnr,
+        "face.mouth_eye_psnr_warp": rows["warp"].psnr,
+        "face.mouth_eye_psnr_still": rows["still"].psnr,
+        "face.sharpness": rows["ours"].sharpness,
+        "face.sharpness_warp": rows["warp"].sharpness,
+        "face.fps": _speed(bank, Refiner(trained.generators, plan.scale, bank)),
+    }
+    return {name: round(float(value), 4) for name, value in result.items()}
+
+
+def _speed(bank: PhotoBank, refiner: Refiner) -> float:
+    """Full portraits a second, mouth, eyes and head all moving."""
+    renderer = FaceRenderer(bank, refiner)
+    time_line = np.linspace(0, 1, 24)
+    curves = {
+        "jaw_open": 0.5 * np.abs(np.sin(9 * time_line)),
+        "head_yaw": 4 * np.sin(5 * time_line),
+        "blink_left": (time_line > 0.9) * 1.0,
+    }
+    next(iter(renderer.frames(curves, 25)))
+    began = time.perf_counter()
+    for _ in renderer.frames(curves, 25):
+        pass
+    return len(time_line) / (time.perf_counter() - began)
+
+
+def _frames(clip: Path, places: tuple[int, ...]) -> list[Image]:
+    import av
+
+    with av.open(str(clip)) as container:
+        shown = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    return [np.asarray(shown[min(p, len(shown) - 1)], np.uint8) for p in places]
+
+
+def _real(folder: Path) -> tuple[PhotoBank, list[int], list[int], dict[str, float]]:
+    models = FaceModels.load(ASSETS)
+    clips = sorted((folder / "grid-s1").glob("*.mpg"))
+    photos = [(f"p{i}", _frames(clip, ((i * 13 + 7) % 70,))[0]) for i, clip in enumerate(clips[:60])]
+    bank, _ = build_bank(models, photos, 60)
+    learn = bank.teachers
+    crops, points, facts, own = list(bank.crops), list(bank.points), list(bank.facts["photos"]), []
+    base = (bank.crops[bank.base_index], bank.points[bank.base_index])
+    for clip in clips[60:]:
+        for rgb in _frames(clip, (15, 35, 55)):
+            found = measure(models, rgb, clip.stem)
+            if isinstance(found, Finding):
+                continue
+            own.append((found.features, found.points))
+            crops.append(match_colours(found.crop, found.points, *base))
+            points.append(found.points)
+            facts.append({**facts[0], "yaw": found.pose.yaw})
+    exam = list(range(len(bank.crops), len(crops)))
+    known = [(likeness_features(bank.crops[i], bank.points[i]), bank.points[i]) for i in learn[:20]]
+    strangers = []
+    for clip in sorted((folder / "others").glob("*.mpg"))[1:]:
+        for rgb in _frames(clip, (15, 35, 55)):
+            found = measure(models, rgb, clip.stem)
+            if not isinstance(found, Finding):
+                strangers.append((found.features, found.points))
+    larger = replace(bank, crops=np.stack(crops), points=np.stack(points), facts={"photos": facts})
+    return larger, learn, exam, {"face.identity_eer": _equal_error(known, own, strangers)}
+
+
+Face = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+def _equal_error(known: list[Face], own: list[Face], strangers: list[Face]) -> float:
+    """Equal error rate of the median likeness distance to the known photos."""
+
+    def distance(face: Face) -> float:
+        return float(np.median([likeness(*face, *other) for other in known]))
+
+    mine, theirs = np.array([distance(f) for f in own]), np.array([distance(f) for f in strangers])
+    limits = np.unique(np.concatenate([mine, theirs]))
+    return float(min(max((mine > limit).mean(), (theirs <= limit).mean()) for limit in limits))
+
+
+def _painted() -> tuple[PhotoBank, list[int], list[int]]:
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit" / "face"))
+    from drawn import bank  # the painted face of the unit tests
+
+    poses = [{}] + [{"jaw_open": 0.1 * i, "smile": 0.12 * (i % 4), "lip_wide": 0.2 * (i % 3)} for i in range(1, 11)]
+    painted = bank([*poses, {"blink_left": 0.9, "blink_right": 0.9}])
+    large = cv2.resize(painted.base, (1080, 1080), interpolation=cv2.INTER_CUBIC)
+    scale = np.float32(1080 / painted.base.shape[0])
+    whole = replace(
+        painted, base=np.asarray(large, np.uint8), base_points=painted.base_points * scale,
+        matte=np.asarray(cv2.resize(painted.matte, (1080, 1080)), np.float32),
+    )  # fmt: skip
+    exam = held_out(whole)
+    return whole, [i for i in range(len(whole.crops)) if i not in exam], exam
+
+
+if __name__ == "__main__":
+    for key, value in run().items():
+        print(f"{key:32} {value}")

@@ -1,0 +1,51 @@
+"""On a GPU: the production recipe trains in minutes and the refiner keeps its promise there too."""
+
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit" / "face"))
+
+
+def test_the_refiner_trains_on_the_gpu_as_it_does_on_the_cpu(tmp_path: Path) -> None:
+    from drawn import TALKING, bank
+
+    from memorial_tasks.face.learn import _tensors
+    from memorial_tasks.face.pairs import make_pairs
+    from memorial_tasks.face.recipes import RECIPES
+    from memorial_tasks.face.train import train
+
+    people = bank(TALKING)
+    everyone = list(range(len(TALKING)))
+    pairs = {n: _tensors(people, p) for n, p in make_pairs(people, 0.5, [0], everyone, everyone).items()}
+    plan = replace(RECIPES["tiny"], steps=60, warm_up=30, seconds=60.0)
+    losses = {}
+    for device in ("cpu", "cuda"):
+        done = train(pairs, plan, 1, tmp_path / device, lambda: None, lambda f, m: None, None, torch.device(device))
+        losses[device] = [row["l1"] for row in done.curves if "l1" in row][-1]
+    assert losses["cuda"] == pytest.approx(losses["cpu"], rel=0.25)
+
+
+def test_the_production_network_refines_300_frames_a_second() -> None:
+    from memorial_tasks.face.networks import RefinerNet, composite
+    from memorial_tasks.face.recipes import RECIPES
+
+    network = RefinerNet(RECIPES["production"].channels).cuda().eval()
+    inputs = torch.rand(16, 9, 192, 256, device="cuda")
+    with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16):
+        for _ in range(3):
+            composite(inputs, *network(inputs))
+        torch.cuda.synchronize()
+        began = time.perf_counter()
+        for _ in range(20):
+            composite(inputs, *network(inputs))
+        torch.cuda.synchronize()
+    assert 20 * 16 / (time.perf_counter() - began) > 300
