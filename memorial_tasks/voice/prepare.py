@@ -201,7 +201,7 @@ def _align(
                 code="voice.text_mismatch",
                 severity=Severity.WARNING,
                 what=f"{failed} recordings do not match their transcript and were not used",
-                remedy="check that the transcript says exactly what is heard",
+                remedy="check that the transcript says exactly what is heard; cut recordings longer than a minute",
                 value=float(failed),
             )
         )
