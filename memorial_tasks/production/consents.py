@@ -13,11 +13,14 @@ from memorial_tasks.database import registry
 from memorial_tasks.database.connection import Connection
 from memorial_tasks.database.registry import OrderRow
 from memorial_tasks.domain.permit import Permit
-from memorial_tasks.domain.words import Modality, OrderState
+from memorial_tasks.domain.words import MaterialKind, Modality, OrderState
 from memorial_tasks.errors import ConsentRefused, Problem
 from memorial_tasks.production.order_file import OrderFile
 from memorial_tasks.production.studio import Studio, Who, now
 
+MATERIAL = frozenset(
+    (MaterialKind.PHOTO, MaterialKind.VOICE, MaterialKind.VIDEO, MaterialKind.BACKGROUND, MaterialKind.MUSIC)
+)
 # What a second person or time can still mend is no reason to refuse a submission.
 MENDABLE = frozenset({"house.evidence_approved", "house.begun", "house.notice_period"})
 FIELDS = {
@@ -31,8 +34,14 @@ FIELDS = {
 
 
 def facts_of(studio: Studio, order: OrderRow) -> Facts:
-    """What is true outside the consent record when this order is decided about."""
-    return Facts(script_sha256=order.script_sha256, approvals_needed=studio.settings.evidence_approvals)
+    """What is true outside the consent record when this order is decided about: the script and the material at hand."""
+    with studio.transaction() as connection:
+        materials = registry.list_materials(connection, order.order_id)
+    return Facts(
+        script_sha256=order.script_sha256,
+        material_sha256=frozenset(row.sha256 for row in materials if row.kind in MATERIAL),
+        approvals_needed=studio.settings.evidence_approvals,
+    )
 
 
 def require_consent(studio: Studio, order_id: str, who: Who) -> None:

@@ -290,7 +290,7 @@ def deliver(studio: Studio, order_id: str, who: Who) -> Path:
             order = studio.order(connection, order_id, lock=True)
             if order.state not in (OrderState.IN_REVIEW, OrderState.RUNNING, OrderState.DELIVERED):
                 raise ConsentRefused(f"the order is {order.state}", where=order_id, remedy="see 'memorial order show'")
-            publish_allowed(connection, order_id, permit.consent_version, now())
+            publish_allowed(connection, order_id, permit.consent_version, now(), studio.keys.trusted)
             fresh = registry.record_delivery(
                 connection, order_id, f"delivery-{film[:16]}", film_sha256=film, target="local", recipient_ref=""
             )
