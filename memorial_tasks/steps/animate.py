@@ -82,7 +82,7 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
     timing = SpeechTiming.model_validate_json(context.file("timing.json").read_bytes())
     speech, rate = soundfile.read(str(context.file("speech.wav")), dtype="float32", always_2d=True)
     context.progress(0.0, "writing the score")
-    score = perform(timing, speech.mean(axis=1), rate, plan, context.seed)
+    score = perform(timing, speech.mean(axis=1) if speech.shape[1] > 1 else speech[:, 0], rate, plan, context.seed)
     score.save(context.out / "score.safetensors")
     about = {
         "rate_hz": score.rate_hz,
