@@ -19,6 +19,7 @@ import av
 import numpy as np
 import soundfile
 import soxr
+from av.stream import Disposition
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 
@@ -370,6 +371,14 @@ def open_media(path: Path, kind: Sniffed) -> Iterator[Any]:
         raise refusal("video.damaged", "the recording cannot be decoded", "export it again as MP4") from None
 
 
+def decodable(streams: Any) -> Any:
+    """The first stream for whose codec there is a decoder, or None. A cover picture is none."""
+    for stream in streams:
+        if stream.codec_context is not None and not stream.disposition & Disposition.attached_pic:
+            return stream
+    return None
+
+
 def probe_video(path: Path) -> VideoInfo:
     """Read a video's declared shape without decoding it.
 
@@ -380,7 +389,7 @@ def probe_video(path: Path) -> VideoInfo:
     if not kind.demuxer:
         raise refusal("material.wrong_kind", f"this is {kind.medium} ({kind.format}), expected video", "move it")
     with open_media(path, kind) as box:
-        picture = box.streams.video[0] if box.streams.video else None
+        picture = decodable(box.streams.video)
         seconds = float(box.duration or 0) / 1_000_000
         info = VideoInfo(
             seconds,
@@ -388,7 +397,7 @@ def probe_video(path: Path) -> VideoInfo:
             picture.codec_context.height if picture else 0,
             float(picture.average_rate or picture.base_rate or 25) if picture else 0.0,
             picture is not None,
-            bool(box.streams.audio),
+            decodable(box.streams.audio) is not None,
         )
     if info.seconds > limits.VIDEO_SECONDS:
         raise refusal("video.too_long", "the recording is longer than four hours", "cut it into parts")
@@ -419,9 +428,9 @@ def read_frames(
     kind = identify(path, "video")
     count = 0
     with open_media(path, kind) as box:
-        if not box.streams.video:
+        stream = decodable(box.streams.video)
+        if stream is None:
             raise refusal("video.no_picture", "there is no picture in it", "give it as a voice recording")
-        stream = box.streams.video[0]
         stream.thread_type = "AUTO"
         if keys_only:
             stream.codec_context.skip_frame = "NONKEY"
@@ -454,9 +463,9 @@ def _upright(frame: Any, aspect: Fraction) -> Rgb:
 
 def _av_blocks(path: Path, kind: Sniffed) -> Iterator[tuple[Samples, int]]:
     with open_media(path, kind) as box:
-        if not box.streams.audio:
+        stream = decodable(box.streams.audio)
+        if stream is None:
             raise refusal("video.no_sound", "there is no sound track in it", "give a recording with sound")
-        stream = box.streams.audio[0]
         _check_sound_shape(stream.rate or 0, stream.codec_context.channels, 0)
         resampler = av.AudioResampler(format="fltp", layout=stream.layout, rate=stream.rate)
         for frame in box.decode(stream):

@@ -12,7 +12,7 @@ import soxr
 from numpy.typing import NDArray
 
 from memorial_tasks.domain.timing import END_CARD, LEAD_IN, OPENING_CARD, TAIL, SpeechTiming
-from memorial_tasks.quality.decode import identify, open_media, refusal
+from memorial_tasks.quality.decode import decodable, identify, open_media, refusal
 from memorial_tasks.quality.faces import FaceFinder, find_faces, mouth_opening
 from memorial_tasks.quality.voice import VAD_STEP, SpeechDetector, clipped_share, runs
 
@@ -144,9 +144,9 @@ def _duration(path: Path) -> float:
 
 def _pictures(path: Path) -> Iterator[tuple[Any, float, dict[str, float]]]:
     with open_media(path, identify(path, "video")) as box:
-        if not box.streams.video:
+        stream = decodable(box.streams.video)
+        if stream is None:
             return
-        stream = box.streams.video[0]
         stream.thread_type = "AUTO"
         facts = {
             "width": float(stream.codec_context.width),
@@ -265,9 +265,9 @@ def _sound(path: Path) -> tuple[Samples, int, float]:
     parts: list[Samples] = []
     rate = 48_000
     with open_media(path, identify(path, "video")) as box:
-        if not box.streams.audio:
+        stream = decodable(box.streams.audio)
+        if stream is None:
             raise refusal("film.no_sound", "there is no sound track in it", "compose and seal the film again")
-        stream = box.streams.audio[0]
         rate = int(stream.rate)
         resampler = av.AudioResampler(format="fltp", layout="stereo", rate=rate)
         for frame in box.decode(stream):
