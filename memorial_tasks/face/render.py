@@ -22,7 +22,7 @@ from memorial_tasks.face.mouth import MouthExemplar, drawn_exemplar, lip_line_co
 from memorial_tasks.face.pixels import cv2
 from memorial_tasks.face.refine import Refiner
 from memorial_tasks.face.rig import CHANNELS, FaceState, Rig
-from memorial_tasks.face.surface import Surface, build_surface, clear_lips
+from memorial_tasks.face.surface import Surface, build_surface, clear_rims
 from memorial_tasks.face.warp import Map, Region, blend, label_map, remap, source_map, triangle_maps
 
 Image = NDArray[np.uint8]
@@ -49,7 +49,7 @@ class FaceRenderer:
 
     def __init__(self, bank: PhotoBank, refiner: Refiner | None = None) -> None:
         """`bank` from `load_bank`; without a `refiner` the warp alone is shown."""
-        portrait, mesh = bank.base, clear_lips(bank.base_points)
+        portrait, mesh = bank.base, clear_rims(bank.base_points)
         height, width = portrait.shape[:2]
         surface = build_surface(mesh, width, height)
         exemplars = tuple(bank.mouths()) or (drawn_exemplar(portrait, mesh),)

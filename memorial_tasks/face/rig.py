@@ -105,7 +105,7 @@ class Rig:
         lips = (points[list(topo.INNER_MOUTH), :2] - points[78, :2]) / self.ipd
         middle = float(np.linalg.norm(points[13, :2] - points[14, :2]) / self.ipd)
         width = float(np.linalg.norm(lips[10]))
-        gaze = (0.75 * np.clip(v["gaze_x"], -1, 1), 0.55 * np.clip(v["gaze_y"], -1, 1))
+        gaze = (0.75 * np.clip(v["gaze_x"], -1, 1), 0.36 * np.clip(v["gaze_y"], -1, 1))
         blink = (float(np.clip(v["blink_right"], 0, 1)), float(np.clip(v["blink_left"], 0, 1)))
         return FaceState(points, self._place(still, v), middle, width, (float(gaze[0]), float(gaze[1])), blink)
 

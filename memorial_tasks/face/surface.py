@@ -22,7 +22,8 @@ class Surface:
     """All points of the moving picture and what each takes part in.
 
     `points` float32 [V, 3] (the first 468 are the mesh), `triangles` int32 [M, 3], `hole` bool [M] marks mouth and eye
-    openings and slivers, `outer` int32 [V]: for ring points the index of the oval point they follow (else -1), `follow` float32
+    openings and slivers, `outer` int32 [V]: for ring points the index of the oval point they follow (else -1), `follow`
+    float32
     [V]:
     how much of that point's expression they take over, `head` float32 [V]: share of the head motion, `body`: of
     breathing.
@@ -98,9 +99,9 @@ def build_surface(mesh: NDArray[np.float32], width: int, height: int) -> Surface
     )
 
 
-def clear_lips(mesh: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The mesh of an open-mouthed photo with the inner lip line drawn a little into the lips: the model often lays it
-    on the rim of the teeth, and that rim would stay in the picture when the mouth closes. Returns a copy [478, 3]."""
+def clear_rims(mesh: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mesh with the inner lip line of an open mouth drawn a little into the lips: the model often lays it on the
+    rim of the teeth, and that rim would stay in the picture when the mouth closes. Returns a copy [478, 3]."""
     result = mesh.copy()
     ipd = geo.interocular(mesh)
     down = _frame(mesh)[1].astype(np.float32)
@@ -113,6 +114,10 @@ def clear_lips(mesh: NDArray[np.float32]) -> NDArray[np.float32]:
             shift = min(0.30 * max(gap - 0.02 * ipd, 0.0), 0.03 * ipd)
             for ring, share in zip(rings, (1.0, 0.75, 0.4), strict=True):
                 result[ring[place], :2] += down * np.float32(sign * share * shift)
+    for lower in (topo.RIGHT_LOWER, topo.LEFT_LOWER):  # likewise a rim of white would stay when the lids shut
+        width = float(np.linalg.norm(mesh[lower[0][0], :2] - mesh[lower[0][-1], :2]))
+        for ring, share in zip(lower[:2], (0.03, 0.015), strict=True):
+            result[list(ring[1:-1]), :2] += down * np.float32(share * width)
     return result
 
 

@@ -1,8 +1,8 @@
 """Figures of the face room on photos it never trained on.
 
-``MEMORIAL_BENCH_REAL`` names a folder with ``grid-s1/*.mpg`` (clips of one person: 60 to learn from, the rest to be examined
-on) and ``others/*.mpg`` (clips of other people; the first is the same man). Without it the painted face of the unit tests
-serves, which measures that the parts work, not how well a person is met; identity is then left out.
+``MEMORIAL_BENCH_REAL`` names a folder with ``grid-s1/*.mpg`` (clips of one person: 60 to learn from, the rest to be
+examined on) and ``others/*.mpg`` (clips of other people; the first is the same man). Without it the painted face of the
+unit tests serves, which measures that the parts work, not how well a person is met; identity is then left out.
 """
 
 import os

@@ -55,7 +55,7 @@ def paint(points: NDArray[np.float32], seed: int = 0) -> NDArray[np.uint8]:
     if geo.mouth_opening(points) > 0.02:
         fill(topo.polygon(points, topo.INNER_MOUTH), (60, 26, 26))
         teeth = points[[*topo.LIP_UPPER_INNER[2:9]], :2]
-        fill(np.vstack([teeth, teeth[::-1] + (0, 0.06 * geo.interocular(points))]), (228, 222, 204))
+        fill(np.vstack([teeth, np.add(teeth[::-1], (0, 0.06 * geo.interocular(points)))]), (228, 222, 204))
     picture += grain[..., None] + rng.normal(0, 1.5, picture.shape) * (seed > 0)
     return cv2.GaussianBlur(picture, (0, 0), 0.8).clip(0, 255).astype(np.uint8)
 

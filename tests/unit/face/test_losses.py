@@ -93,7 +93,8 @@ def test_the_portrait_gan_learns_a_toy_face() -> None:
 
 @pytest.mark.parametrize(
     "switch",
-    [{"saturating": True}, {"ttur": "sagan"}, {"clip": 0.0}, {"schedule": False}, {"norm": "instance"}, {"norm": "none"},
+    [{"saturating": True}, {"ttur": "sagan"}, {"clip": 0.0}, {"schedule": False}, {"norm": "instance"},
+     {"norm": "none"},
      {"r1_gamma": 0.0}, {"diff_augment": False}, {"ema": 0.0}, {"he_init": False}, {"dropout": 0.3}],
 )  # fmt: skip
 def test_every_stabiliser_can_be_switched(switch: dict[str, object]) -> None:

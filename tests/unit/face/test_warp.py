@@ -78,7 +78,8 @@ def test_shoulders_take_part_in_a_fifth_of_the_heads_motion(rig: Rig) -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [{}, {"jaw_open": 1.0}, {"smile": 1.0}, {"lip_wide": 1.0}, {"head_yaw": 8.0}, {"head_yaw": -8.0}, {"head_pitch": -8.0},
+    [{}, {"jaw_open": 1.0}, {"smile": 1.0}, {"lip_wide": 1.0}, {"head_yaw": 8.0}, {"head_yaw": -8.0},
+     {"head_pitch": -8.0},
      {"head_roll": 8.0}, {"brow_inner": 1.0, "brow_outer": 1.0}, {"head_yaw": 6.0, "jaw_open": 0.6, "smile": 0.6}],
 )  # fmt: skip
 def test_no_visible_triangle_turns_over(rig: Rig, values: dict[str, float]) -> None:
