@@ -28,6 +28,7 @@ from great_expectations.expectations.core.expect_column_values_to_be_between imp
 
 from memorial_tasks.domain.finding import Finding, GateReport  # noqa: E402
 from memorial_tasks.domain.words import Severity  # noqa: E402
+from memorial_tasks.quality.pages import silence_site  # noqa: E402
 from memorial_tasks.quality.suites import SUITES, Rule, Suite  # noqa: E402
 
 Row = Mapping[str, float]
@@ -165,6 +166,7 @@ def _measured(tables: Mapping[str, Table]) -> dict[str, float]:
 
 def _pack(project: Path, target: Path) -> None:
     site = project / "gx" / "uncommitted" / "data_docs" / "local_site"
+    silence_site(site)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(target, "w:gz") as tar:
         tar.add(site, arcname="data_docs")
