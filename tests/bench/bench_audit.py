@@ -194,7 +194,7 @@ def _pgbench(home: Path, script: str, seconds: int, options: str = f"-c role={AP
     file = home / "script.sql"
     file.write_text(script)
     program = Path(found.origin).parent / "pginstall18/bin/pgbench"
-    load = ["-n", "-M", "prepared", "-c", str(WRITERS), "-j", "2", "-T", str(seconds), "-f", str(file)]
+    load = ["-n", "-c", str(WRITERS), "-j", "2", "-T", str(seconds), "-f", str(file)]
     where = ["-h", str(socket_folder(home / "postgres")), "-U", "postgres", "memorial"]
     done = subprocess.run(
         [str(program), *load, *where],
