@@ -16,15 +16,13 @@ _AROUND = 6  # phones of context on either side of a window
 @dataclass(frozen=True)
 class Example:
     """One utterance ready for training. `ids` int64 [P], `description` [P, D], `edges` int [P + 1] in frames,
-    `frames` float32 [T, W] normalised, `speaker` 0 or 1, `weight` float32 [P] how much each phone counts,
-    `practice` whether the sound was generated (also when it stands in for the person)."""
+    `frames` float32 [T, W] normalised, `speaker` 0 or 1, `practice` whether the sound was generated."""
 
     ids: NDArray[np.int64]
     description: NDArray[np.float32]
     edges: NDArray[np.int32]
     frames: NDArray[np.float32]
     speaker: int
-    weight: NDArray[np.float32]
     practice: bool = False
 
 
@@ -67,13 +65,13 @@ def windows(examples: list[Example], numbers: NDArray[np.int64], length: int, st
     position = np.zeros((count, length, POSITIONS), np.float32)
     target = np.zeros((count, length * stack, width), np.float32)
     mask = np.zeros((count, length * stack), np.float32)
-    for row, (own_ids, own_description, own_owner, own_position, own_frames, weight) in enumerate(parts):
+    for row, (own_ids, own_description, own_owner, own_position, own_frames) in enumerate(parts):
         ids[row, : len(own_ids)] = own_ids
         description[row, : len(own_ids)] = own_description
         owner[row, : len(own_owner)] = own_owner
         position[row, : len(own_owner)] = own_position
         target[row, : len(own_frames)] = own_frames
-        mask[row, : len(own_frames)] = np.repeat(weight[own_owner], stack)[: len(own_frames)]
+        mask[row, : len(own_frames)] = 1.0
     speakers = np.array([examples[int(number)].speaker for number in numbers], np.int64)
     return Window(
         torch.from_numpy(ids),
@@ -87,9 +85,9 @@ def windows(examples: list[Example], numbers: NDArray[np.int64], length: int, st
     )
 
 
-# ids, description, owner, position, frames, weight
+# ids, description, owner, position, frames
 _Floats = NDArray[np.float32]
-_Part = tuple[NDArray[np.int64], _Floats, NDArray[np.int64], _Floats, _Floats, _Floats]
+_Part = tuple[NDArray[np.int64], _Floats, NDArray[np.int64], _Floats, _Floats]
 
 
 def _window(example: Example, length: int, stack: int, rng: np.random.Generator) -> _Part:
@@ -99,8 +97,7 @@ def _window(example: Example, length: int, stack: int, rng: np.random.Generator)
     first = max(0, int(owner[0]) - _AROUND)
     last = min(len(example.ids), int(owner[-1]) + _AROUND + 1)
     frames = example.frames[start * stack : (start + len(owner)) * stack]
-    weight = example.weight[first:last]
-    return example.ids[first:last], example.description[first:last], owner - first, position, frames, weight
+    return example.ids[first:last], example.description[first:last], owner - first, position, frames
 
 
 def choose(examples: list[Example], weights: NDArray[np.float64], count: int, seed: int) -> NDArray[np.int64]:

