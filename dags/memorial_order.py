@@ -69,6 +69,7 @@ def memorial_order() -> None:
     seal = step_task("seal", display="Label and sign the film", minutes=240)
     output = step_task("output_gate", display="Measure the film")
     film = act_task("accept_film", acts.film_gate, display="Accept the film", doc="The output gate.")
+    package = step_task("package", display="Pack what the family gets")
     review = FilmReview(
         task_id="review_film",
         task_display_name="Review the film",
@@ -91,7 +92,7 @@ def memorial_order() -> None:
     prepare_face >> train_face
     prepare_voice >> train_voice
     [train_face, train_voice] >> direct >> speak >> animate >> compose >> seal >> output >> film
-    film >> review >> again >> deliver >> close
+    film >> package >> review >> again >> deliver >> close
 
 
 memorial_order()

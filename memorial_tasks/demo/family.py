@@ -58,7 +58,7 @@ def order_document(language: str, order_id: str) -> dict[str, Any]:
         "order": order_id,
         **FAMILIES[language].order,
         "materials": {"photos": "photos/", "voice": "voice/", "background": "background.jpg", "music": "music.wav"},
-        "deliver": {"size": "1080p", "fps": 25, "subtitles": ["zh-CN", "en-US"], "formats": ["mp4"]},
+        "deliver": {"size": "1080p", "fps": 25, "subtitles": ["zh-CN", "en-US"], "formats": ["mp4", "page"]},
     }
     Order.model_validate(document)
     return document

@@ -65,6 +65,12 @@ INPUTS: Mapping[str, tuple[Take, ...]] = {
         Take("direct", "plan.json"),
         Take("speak", "timing.json"),
     ),
+    "package": (
+        Take("seal", "film.mp4"),
+        Take("compose", "poster.png"),
+        Take("compose", "subtitles/*", required=False),
+        Take(DOCUMENT, "title.json", required=False),
+    ),
 }
 
 

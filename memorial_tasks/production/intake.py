@@ -99,7 +99,14 @@ def documents(read: OrderFile, pieces: list[Piece]) -> dict[str, bytes]:
     own = [line.text for line in read.script]
     subtitles = {str(language): list(lines) for language, lines in order.translation.items()}
     subtitles.setdefault(str(order.language), own)
-    made: dict[str, Any] = {"script.json": script, "lexicon.json": order.lexicon, "subtitles.json": subtitles}
+    person = order.subject
+    title = {"name": person.name, "born": person.born.isoformat(), "died": person.died.isoformat()}
+    made: dict[str, Any] = {
+        "title.json": title,
+        "script.json": script,
+        "lexicon.json": order.lexicon,
+        "subtitles.json": subtitles,
+    }
     for field, kind in SPOKEN.items():
         given = getattr(order.materials, field)
         by_name = read_transcripts(read.folder / given)[0] if given else {}
@@ -131,6 +138,9 @@ def check(studio: Studio, path: Path, say: Say) -> tuple[OrderFile, list[Problem
         say("looking at the material")
         found, notes = inspect_material(readable, path.parent.resolve(), studio.settings.assets_dir)
         problems += found
+    if readable is not None and "vr180" in readable.deliver.formats:
+        words = "the VR180 version is not made yet; the other formats are"
+        notes.append(Problem("deliver.vr180", words, "ask again after an update", "deliver.formats", path.name))
     if problems or read is None:
         raise InputRefused([one if one.file else replace(one, file=path.name) for one in dict.fromkeys(problems)])
     return read, notes

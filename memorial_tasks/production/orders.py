@@ -274,6 +274,7 @@ def deliver(studio: Studio, order_id: str, who: Who) -> Path:
     with studio.transaction() as connection:
         order = studio.order(connection, order_id)
         sealed = film_of(studio, connection, order)
+        package = current_result(studio, connection, order, "package")
         token = permit_for(studio, connection, order, "deliver", ())
     permit, key = release_key(studio, token, order, "deliver", who)
     folder = studio.settings.deliveries_dir / order_id
@@ -282,7 +283,11 @@ def deliver(studio: Studio, order_id: str, who: Who) -> Path:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     vault = EncryptedStore(studio.store, key, folder)
     temporary = folder / f".film-{secrets.token_hex(6)}.mp4"
+    parcel = folder / f".parcel-{secrets.token_hex(6)}"
     try:
+        for item in package.outputs if package else ():
+            (parcel / item.name).parent.mkdir(parents=True, exist_ok=True)
+            vault.fetch(item.uri, parcel / item.name)
         digest, _ = vault.fetch(artifact.uri, temporary)
         if digest != film:
             raise MemorialError("the film is not the approved one", where=order_id, remedy="review the film again")
@@ -306,9 +311,13 @@ def deliver(studio: Studio, order_id: str, who: Who) -> Path:
                     refs={"film": film},
                     data={"target": "local"},
                 )
+            for made in sorted(parcel.iterdir()) if parcel.is_dir() else ():
+                shutil.rmtree(folder / made.name, ignore_errors=True)
+                os.replace(made, folder / made.name)
             os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+        shutil.rmtree(parcel, ignore_errors=True)
     return target
 
 

@@ -38,5 +38,6 @@ def step_params(settings: Settings, order: OrderRow, step: str) -> dict[str, Any
             "created_at": order.created_at.isoformat(timespec="seconds"),
         },
         "output_gate": {"content_id": content_id(order), "language": order.language},
+        "package": {"formats": list(deliver.get("formats", ["mp4"])), "language": order.language, "fps": fps},
     }
     return by_step[step]

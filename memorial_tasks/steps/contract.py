@@ -19,6 +19,7 @@ STEPS = (
     "compose",
     "seal",
     "output_gate",
+    "package",
 )
 
 

@@ -93,6 +93,14 @@ def test_the_film_is_delivered_once_and_verifies(studio: RunningStudio, story: S
         assert verified[layer]["ok"], (layer, verified[layer])
 
 
+def test_the_memorial_page_holds_exactly_the_approved_film(story: Story) -> None:
+    page = story.film.parent / "page"
+    assert (page / "film.mp4").read_bytes() == story.film.read_bytes()
+    text = (page / "index.html").read_text("utf-8")
+    assert "https://" not in text
+    assert list((page / "subtitles").glob("*.vtt"))
+
+
 def test_a_second_run_of_a_finished_order_repeats_nothing(story: Story) -> None:
     def made(document: dict[str, Any]) -> dict[str, tuple[int, str]]:
         return {row["step"]: (row["attempts"], row["finished_at"]) for row in document["steps"]}
