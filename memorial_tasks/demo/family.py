@@ -29,7 +29,6 @@ _MAKERS = (
     "raster",
     "scene",
     "skin",
-    "speaker",
     "studio",
     "texts",
     "voice",

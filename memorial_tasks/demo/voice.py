@@ -6,9 +6,6 @@ that the demo has a voice that belongs to nobody.
 """
 
 import csv
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -23,21 +20,6 @@ RATE = 24000
 _FRAME_MS = 5.0
 _VOICES = {"zh-CN": ("cmn+f3", 158, 60, 62), "en-US": ("en-us+f3", 150, 46, 58)}
 Signal = NDArray[np.float64]
-
-
-class _SeededEspeak(Espeak):
-    """The espeak-ng process with its chance seeded (`memorial_tasks.demo.speaker`)."""
-
-    def __init__(self) -> None:
-        root = str(Path(__file__).resolve().parents[2])
-        paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "memorial_tasks.demo.speaker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": paths},
-        )
 
 
 def _smooth_noise(rng: np.random.Generator, count: int, every: int) -> Signal:
@@ -171,7 +153,7 @@ def record_voice(
     room = _room(np.random.default_rng([seed, 1]))
     seconds = 0.0
     rows: list[tuple[str, str]] = []
-    with _SeededEspeak() as speaker:
+    with Espeak() as speaker:
         for number, sentence in enumerate(sentences):
             rng = np.random.default_rng([seed, 2, number])
             hurry = int(words * (1 + 0.06 * rng.standard_normal()))

@@ -12,6 +12,7 @@ that cannot be spoken is answered by ``{"error": ...}`` and no audio.
 import ctypes
 import json
 import sys
+import zlib
 
 _RETRIEVAL = 1  # audio comes to the callback instead of a sound card
 _PHONEME_EVENTS, _PHONEME_IPA = 0x0001, 0x0002
@@ -59,6 +60,7 @@ class _Speaker:
             ctypes.c_void_p,
             ctypes.c_void_p,
         ]
+        self.library.espeak_ng_SetRandSeed.argtypes = [ctypes.c_long]
         self.audio = bytearray()
         self.phones: list[tuple[int, str]] = []
         self.words: list[tuple[int, int, int]] = []
@@ -97,6 +99,8 @@ def main() -> None:
     speaker = _Speaker()
     out = sys.stdout.buffer
     for line in sys.stdin.buffer:
+        # espeak-ng draws breath noise from the clock; seeded by the request itself, the same words sound the same.
+        speaker.library.espeak_ng_SetRandSeed(zlib.crc32(line))
         reply = speaker.say(json.loads(line))
         out.write(json.dumps(reply).encode() + b"\n")
         if "error" not in reply:
