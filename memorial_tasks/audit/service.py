@@ -5,7 +5,7 @@ import os
 import re
 import urllib.request
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from memorial_tasks.audit.anchor import (
 )
 from memorial_tasks.audit.checkpoint import make_checkpoint
 from memorial_tasks.audit.note import KEY_FILE, Checkpoint, SigningKeys
-from memorial_tasks.audit.verify import Verification, verify_database
+from memorial_tasks.audit.verify import Fault, Verification, verify_database
 from memorial_tasks.database.connection import AUDITOR, one, rows, transaction
 from memorial_tasks.errors import InputRefused, IntegrityError, Problem, Unavailable
 
@@ -68,8 +68,13 @@ class AuditRoom:
                     return found
             return None
 
+        from memorial_tasks.consent.check import history_problems
+
         with transaction(self.url, role=AUDITOR, application="memorial verify") as connection:
-            return verify_database(connection, self.keys.public, trusted=[*outside, *trusted], known_leaves=known)
+            found = verify_database(connection, self.keys.public, trusted=[*outside, *trusted], known_leaves=known)
+            # The log may be whole while the registry it speaks of was cut: a withdrawal removed by hand, say.
+            lost = tuple(Fault(problem.code, problem.what) for problem in history_problems(connection))
+        return replace(found, ok=found.ok and not lost, faults=(*found.faults, *lost))
 
     def entries(
         self,

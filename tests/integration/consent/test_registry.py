@@ -2,7 +2,7 @@
 
 import threading
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg2
@@ -286,3 +286,20 @@ def test_publishing_can_check_every_signature(house: Any) -> None:
         registry.publish_allowed(
             connection, "order-1", permit.consent_version, house.at, trusted=house.studio.keys.trusted
         )
+
+
+def test_the_audit_command_notices_an_event_cut_off_the_end(house: Any) -> None:
+    """A withdrawal removed by hand leaves a history that is whole in itself; the audit log remembers it."""
+    from memorial_tasks.audit.service import room_of
+
+    house.at = datetime.now(UTC)  # the audit log takes no entry that claims another time
+    house.enter()
+    house.happens(EventType.WITHDRAWN, actor_kind="grantor")
+    room = room_of(house.studio.settings, house.studio.database)
+    room.checkpoint()
+    assert room.verify().ok
+    with house.superuser() as connection, connection.cursor() as cursor:
+        cursor.execute("DELETE FROM consent_event WHERE seq = (SELECT max(seq) FROM consent_event)")
+    found = room.verify()
+    assert not found.ok
+    assert [fault.code for fault in found.faults] == ["consent.event_missing"]
