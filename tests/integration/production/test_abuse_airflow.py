@@ -36,7 +36,7 @@ def ended(airflow: AirflowClient, dag: str, run: str, timeout: float = 120) -> s
 
 
 def entries(studio: RunningStudio, order: str, kind: str) -> list[Any]:
-    found: list[Any] = studio.memorial("audit", "list", "--order", order, "--type", kind)["entries"]
+    found: list[Any] = studio.memorial("audit", "list", "--order", order, "--type", kind, "--newest", "5000")["entries"]
     return found
 
 

@@ -72,7 +72,7 @@ def test_a_killed_training_resumes_and_the_run_goes_on(story: Story) -> None:
 
 
 def test_the_killed_training_took_up_its_checkpoint(studio: RunningStudio, story: Story) -> None:
-    entries = studio.memorial("audit", "list", "--order", ORDER)["entries"]
+    entries = studio.memorial("audit", "list", "--order", ORDER, "--newest", "5000")["entries"]
     resumed = [e["data"]["step"] for e in entries if e["type"] == "step.finished" and e["data"].get("resumed") is True]
     assert story.killed_step in resumed
 
@@ -118,7 +118,9 @@ def test_no_step_takes_four_gigabytes(story: Story) -> None:
 
 def test_the_trail_is_whole_and_verifies(studio: RunningStudio, story: Story) -> None:
     assert studio.memorial("audit", "verify")["verified"] is True
-    kinds = {entry["type"] for entry in studio.memorial("audit", "list", "--order", ORDER)["entries"]}
+    kinds = {
+        entry["type"] for entry in studio.memorial("audit", "list", "--order", ORDER, "--newest", "5000")["entries"]
+    }
     assert {
         "order.submitted",
         "permit.issued",
