@@ -50,6 +50,13 @@ def show_page(title: str, lines: dict[str, str]) -> None:
         print(f"  {name:<{width}}  {value}")  # noqa: T201
 
 
+def note_time(settings: Settings, which: str, seconds: float) -> None:
+    """Remember what the demo took, for the benchmarks."""
+    path = settings.root / "demo" / "timing.json"
+    known_times = json.loads(path.read_text()) if path.is_file() else {}
+    path.write_text(json.dumps(known_times | {which: round(seconds, 1)}))
+
+
 def demo(language: str) -> int:
     """The whole way; returns the exit status."""
     began, order = time.monotonic(), ORDERS[language]
@@ -58,7 +65,8 @@ def demo(language: str) -> int:
     try:
         memorial("init")
         memorial("studio", "start")
-        if not known(order):
+        again = known(order)
+        if not again:
             folder = settings.root / "demo" / order
             print(f"\nthe fictional family is drawn and spoken by program: {folder}", flush=True)  # noqa: T201
             subprocess.run(
@@ -78,9 +86,11 @@ def demo(language: str) -> int:
         print(f"\nthe demo stopped: {error}", file=sys.stderr)  # noqa: T201
         print("look at 'memorial doctor' and 'memorial order show'", file=sys.stderr)  # noqa: T201
         return 1
+    seconds = time.monotonic() - began
+    note_time(settings, "second" if again else "first", seconds)
     reports = settings.reports_dir / order
     show_page(
-        f"Delivered and verified in {time.monotonic() - began:.0f} s",
+        f"Delivered and verified in {seconds:.0f} s",
         {
             "film": film,
             "quality report": str(reports / "quality_gate" / "index.html"),
