@@ -79,6 +79,7 @@ def memorial_order() -> None:
         params={"reason": Param(type=["null", "string"], default=None, title="Reason, without names", maxLength=500)},
         response_timeout=timedelta(days=7),
         retries=3,
+        retry_delay=timedelta(seconds=10),
         owner=OWNER,
         doc_md="A person watches the film. Approving certifies: this is what the family asked for, and it is labelled.",
     )

@@ -1,5 +1,6 @@
 """How the commands reach the studio's Airflow."""
 
+import time
 from typing import Any
 
 from memorial_tasks.errors import MemorialError, Unavailable
@@ -27,6 +28,27 @@ def finished(airflow: Any, dag: str, run_id: str | None) -> bool | None:
         if "404" in error.what:
             return None
         raise
+
+
+# Airflow 3.3.2 loses an answer that arrives before its scheduler has noticed that the question was parked: it then
+# takes the parked attempt's end for a foreign change and asks anew. No person answers that fast; a command might.
+SETTLED = 5.0
+
+
+def answer_review(airflow: Any, dag: str, run_id: str, task: str, option: str, reason: str | None) -> dict[str, Any]:
+    """Answer a review once its question has stood for `SETTLED` seconds; `MemorialError` when nothing is asked."""
+    deadline, since = time.monotonic() + 60, 0.0
+    while time.monotonic() < deadline:
+        state = next((row["state"] for row in airflow.tasks(dag, run_id) if row["task_id"] == task), None)
+        if state == "awaiting_input":
+            since = since or time.monotonic()
+            if time.monotonic() - since >= SETTLED:
+                answer: dict[str, Any] = airflow.answer(dag, run_id, task, option, {"reason": reason})
+                return answer
+        else:
+            since = 0.0
+        time.sleep(0.5)
+    raise MemorialError("no question is open", where=run_id, remedy="see 'memorial order show' and Airflow's page")
 
 
 def stop_run(settings: Settings, dag: str, run_id: str, note: str) -> bool:

@@ -194,7 +194,9 @@ def run(
 def _follow(airflow: Any, studio: Any, order: str, run_id: str, approve: bool, quiet: bool) -> bool:
     """Print every change of a task's state until the run ends; True when it ended well, or waits for a person."""
     seen: dict[str, str] = {}
-    began, asked = time.monotonic(), False
+    from memorial_tasks.cli.airflow import answer_review
+
+    began, asked = time.monotonic(), 0
     while True:
         state = airflow.run(DAG, run_id)["state"]
         for task in sorted(airflow.tasks(DAG, run_id), key=lambda t: (t["start_date"] or "9", t["task_id"])):
@@ -206,13 +208,13 @@ def _follow(airflow: Any, studio: Any, order: str, run_id: str, approve: bool, q
                     err.print(
                         f"  {time.monotonic() - began:6.1f} s  {now:<16} {task['task_display_name']:<24} {seconds}"
                     )
-            if now == "awaiting_input" and not asked:
-                asked = True
+            if now == "awaiting_input" and asked < task["try_number"]:
+                asked = task["try_number"]
                 if not approve:
                     if not quiet:
                         err.print(f"  waiting for a person: 'memorial review approve {order}' or Airflow's page")
                     return True
-                airflow.answer(DAG, run_id, name, "Approve", {"reason": None})
+                answer_review(airflow, DAG, run_id, name, "Approve", None)
         if state in {"success", "failed"}:
             return bool(state == "success")
         time.sleep(1.0)

@@ -1,6 +1,6 @@
 """`memorial review`: what waits for a person, and their answer, through the same call as a click in Airflow."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -50,7 +50,7 @@ def show(order: OrderArgument, as_json: Json = False) -> None:
 
 
 def _answer(order: str, option: str, reason: str, as_json: bool) -> None:
-    from memorial_tasks.cli.airflow import client
+    from memorial_tasks.cli.airflow import answer_review, client
     from memorial_tasks.errors import MemorialError
     from memorial_tasks.production.studio import Studio
 
@@ -62,7 +62,7 @@ def _answer(order: str, option: str, reason: str, as_json: bool) -> None:
             f"the order is {row.state}; nothing waits for a decision", where=order, remedy="see 'memorial review list'"
         )
     with client(studio.settings) as airflow:
-        answer: dict[str, Any] = airflow.answer(DAG, row.run_id, TASK, option, {"reason": reason or None})
+        answer = answer_review(airflow, DAG, row.run_id, TASK, option, reason or None)
     who = (answer.get("responded_by") or {}).get("id")
     emit({"order": order, "answer": option, "reviewer": who}) if as_json else out.print(f"{order}: {option} by {who}")
 
