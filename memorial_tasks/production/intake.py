@@ -182,7 +182,7 @@ def submit(studio: Studio, path: Path, who: Who, say: Say = lambda _: None) -> s
             sealed_document=seal(read.source, key, f"order {order.order}"),
             document_sha256=hashlib.sha256(read.source).hexdigest(),
             script_sha256=record.script_sha256,
-            deliver=order.deliver.model_dump(mode="json"),
+            deliver=order.deliver.model_dump(mode="json") | {"train": studio.settings.train},
             consent_id=record.consent_id,
             priority=order.priority,
             promised=order.promised,

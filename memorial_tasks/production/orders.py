@@ -136,7 +136,8 @@ def export_report(studio: Studio, order_id: str, step: str, names: tuple[str, ..
     """
     with studio.transaction() as connection:
         order = studio.order(connection, order_id)
-        row = current_result(studio, connection, order, step)
+        # A report may be read after the code moved on; what is released is another matter (`require_release`).
+        row = current_result(studio, connection, order, step) or registry.latest_step(connection, order_id, step)
         if row is None:
             raise MemorialError(f"{step} has no result yet", where=order_id, remedy="run the order")
         token = permit_for(studio, connection, order, "report", ())
@@ -161,8 +162,13 @@ def export_preview(studio: Studio, order_id: str, who: Who) -> dict[str, Any]:
     sheet = export_report(studio, order_id, "output_gate")
     with studio.transaction() as connection:
         order = studio.order(connection, order_id)
-        gate_row = current_result(studio, connection, order, "output_gate")
-        digest = film_digest(film_of(studio, connection, order))
+        gate_row = registry.latest_step(connection, order_id, "output_gate")
+        shown = current_result(studio, connection, order, FILM_STEP) or registry.latest_step(
+            connection, order_id, FILM_STEP
+        )
+        if shown is None:
+            raise MemorialError("there is no film yet", where=order_id, remedy="run the order")
+        digest = film_digest(shown)
         studio.audit(connection, "review.shown", who, order, refs={"film": digest})
     findings = gate_row.metrics.get("findings", []) if gate_row else []
     files = {path.name: str(path) for folder in (film, sheet) for path in sorted(folder.iterdir()) if path.is_file()}

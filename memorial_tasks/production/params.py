@@ -15,13 +15,15 @@ def step_params(settings: Settings, order: OrderRow, step: str) -> dict[str, Any
     """Parameters of `step` for this order."""
     deliver = order.deliver
     size, fps = deliver.get("size", "1080p"), deliver.get("fps", 25)
+    # Fixed when the order came in: whoever looks at it later, under whatever setting, sees the same results.
+    train = deliver.get("train", settings.train)
     by_step: dict[str, dict[str, Any]] = {
         "ingest": {"language": order.language},
         "quality_gate": {"language": order.language},
         "prepare_face": {},
-        "train_face": {"config": settings.train},
+        "train_face": {"config": train},
         "prepare_voice": {"language": order.language},
-        "train_voice": {"config": settings.train, "language": order.language},
+        "train_voice": {"config": train, "language": order.language},
         "direct": {"language": order.language},
         "speak": {},
         "animate": {"size": size, "fps": fps},
