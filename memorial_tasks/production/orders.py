@@ -73,13 +73,22 @@ def begin(studio: Studio, order_id: str, who: Who) -> None:
             raise ConsentRefused(
                 f"the order is {order.state}", where=order_id, remedy="see 'memorial order show', then run it again"
             )
+        if who.run_id and not order.run_id:
+            registry.set_run(connection, order_id, who.run_id)  # triggered from Airflow's own form
         registry.set_state(connection, order_id, OrderState.RUNNING, allowed_from=OPEN)
         studio.audit(connection, "order.started", who, order)
     require_consent(studio, order_id, who)
 
 
 def finish_with_reason(studio: Studio, order_id: str, error: BaseException, who: Who) -> OrderState:
-    """End the run with the reason in the order's state; a stop by a person is never overwritten."""
+    """End the run with the reason in the order's state; a stop by a person is never overwritten.
+
+    A run that is not the order's own says nothing about the order.
+    """
+    with studio.transaction() as connection:
+        order = studio.order(connection, order_id)
+    if who.run_id and order.run_id and order.run_id != who.run_id:
+        return order.state
     if isinstance(error, ConsentRefused):
         state = OrderState.REFUSED
     elif isinstance(error, (QualityRefused, InputRefused)):
@@ -348,6 +357,12 @@ def cancel(studio: Studio, order_id: str, who: Who) -> bool:
     return moved
 
 
+def run_number(run_id: str | None) -> int:
+    """Which run of its order this is; 0 for none, or one that was triggered from Airflow's own form."""
+    _, mark, number = (run_id or "").rpartition("--")
+    return int(number) if mark and number.isdigit() else 0
+
+
 def restart(studio: Studio, order_id: str, who: Who, *, run_ended: bool = False) -> str:
     """Make the order runnable (again) and name its run: the same id for one attempt, whoever asks and how often.
 
@@ -362,7 +377,7 @@ def restart(studio: Studio, order_id: str, who: Who, *, run_ended: bool = False)
             raise ConsentRefused(
                 f"the order is {order.state} and may not be run", where=order_id, remedy="see 'memorial consent show'"
             )
-        number = int(order.run_id.rsplit("--", 1)[1]) if order.run_id else 0
+        number = run_number(order.run_id)
         if order.state is not OrderState.SUBMITTED or run_ended or number == 0:
             number += 1
         run_id = f"{order_id}--{number}"

@@ -72,11 +72,16 @@ def test_a_run_of_one_order_cannot_act_for_another(
 ) -> None:
     victim, run = "abuse-victim", "abuse-stranger--1"
     studio.memorial("order", "submit", str(family(victim)))
+    own = studio.memorial("order", "run", victim)["run_id"]
     airflow.trigger(DAG, run, {"order": victim})
     assert ended(airflow, DAG, run) == "failed"
+    assert task_state(airflow, run, "check_consent") == "failed"
+    assert task_state(airflow, run, "ingest") == "upstream_failed"
     document = studio.memorial("order", "show", victim)
-    assert document["steps"] == []
-    assert document["film"] is None
+    assert document["run_id"] == own
+    assert document["state"] == "running"
+    studio.memorial("order", "cancel", victim)
+    assert airflow.run(DAG, own)["state"] == "failed"
 
 
 def test_a_withdrawal_in_mid_run_halts_the_run_within_one_round_of_the_watch(

@@ -111,8 +111,18 @@ class TestRunIds:
         orders.restart(house.studio, "order-1", WHO)
         orders.restart(house.studio, "order-2", WHO)
         stranger = Who("service", "airflow", "memorial_order", "order-1--1", "check_consent", 1)
-        with pytest.raises(ConsentRefused, match="another run"):
+        with pytest.raises(ConsentRefused, match="another run") as caught:
             orders.begin(house.studio, "order-2", stranger)
+        orders.finish_with_reason(house.studio, "order-2", caught.value, stranger)
+        assert state(house, "order-2") is OrderState.SUBMITTED
+
+    def test_a_run_from_airflows_own_form_becomes_the_orders_run(self, house: Any) -> None:
+        house.enter("order-1")
+        form = Who("service", "airflow", "memorial_order", "manual__2026-01-01T00:00:00", "check_consent", 1)
+        orders.begin(house.studio, "order-1", form)
+        assert house.order("order-1").run_id == form.run_id
+        assert orders.restart(house.studio, "order-1", WHO) == form.run_id
+        assert orders.restart(house.studio, "order-1", WHO, run_ended=True) == "order-1--1"
 
     def test_a_frozen_order_cannot_be_run(self, house: Any) -> None:
         house.enter("order-1")
