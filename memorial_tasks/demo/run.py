@@ -93,9 +93,9 @@ def demo(language: str) -> int:
         f"Delivered and verified in {seconds:.0f} s",
         {
             "film": film,
-            "quality report": str(reports / "quality_gate" / "index.html"),
+            "quality report": str(reports / "quality_gate" / "data_docs" / "index.html"),
             "film report": str(reports / "output_gate"),
-            "audit report": str(reports / "audit"),
+            "audit report": str(settings.reports_dir / "audit" / f"audit-{order}.html"),
             "Airflow's pages": f"{address['address']} (account {address['account']}, password: {address['passwords']})",
             "stop everything": "memorial studio stop",
         },
