@@ -15,6 +15,7 @@ help: ## this list
 
 $(STAMP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is needed; install Python 3.11 or say make PYTHON=..." >&2; exit 1; }
+	@command -v c++ >/dev/null || { echo "a C++ compiler is needed to build pyworld; install g++ and the Python headers" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet "setuptools>=77,<82" wheel
 	$(PIP) install --quiet --no-build-isolation -c constraints.txt -e ".[control,worker,test]"
