@@ -112,14 +112,44 @@ class FilmReview(ApprovalOperator):
     """
 
     def execute(self, context: Any) -> Any:
-        from memorial_tasks.production.orders import open_review
+        from memorial_tasks.production.orders import open_review, sealed_at
         from memorial_tasks.production.studio import Studio
 
-        film = open_review(Studio.open(), order_of(context), who(context))
-        if film is None:
+        studio, order = Studio.open(), order_of(context)
+        if open_review(studio, order, who(context)) is None:
             self.log.info("this film is approved already")
             return None
+        given = self._given(context)
+        if given and given["responded_at"] > sealed_at(studio, order):
+            return self.execute_complete(context, given)
         return super().execute(context)
+
+    def _given(self, context: Any) -> dict[str, Any] | None:
+        """An answer that was given but not acted upon.
+
+        Airflow 3.3.2 can lose one: when the answer comes before its scheduler has noticed that the question was
+        parked, it takes the parked attempt's end for a foreign change and tries the task again; asking anew
+        would throw a person's decision away.
+        """
+        from airflow.sdk.exceptions import AirflowRuntimeError
+        from airflow.sdk.execution_time.hitl import get_hitl_detail_content_detail
+
+        if context["ti"].try_number == 1:
+            return None
+        try:
+            found = get_hitl_detail_content_detail(ti_id=context["ti"].id)
+        except AirflowRuntimeError:
+            return None
+        if not found.response_received or found.responded_at is None:
+            return None
+        person = found.responded_by_user
+        return {
+            "timedout": False,
+            "chosen_options": list(found.chosen_options or []),
+            "params_input": found.params_input or {},
+            "responded_at": found.responded_at,
+            "responded_by_user": {"id": person.id, "name": person.name} if person else None,
+        }
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
         from memorial_tasks.production.orders import record_decision

@@ -30,25 +30,32 @@ def finished(airflow: Any, dag: str, run_id: str | None) -> bool | None:
         raise
 
 
-# Airflow 3.3.2 loses an answer that arrives before its scheduler has noticed that the question was parked: it then
-# takes the parked attempt's end for a foreign change and asks anew. No person answers that fast; a command might.
-SETTLED = 5.0
+# Airflow 3.3.2 can lose an answer that arrives before its scheduler has noticed that the question was parked: it takes
+# the parked attempt's end for a foreign change and tries the task again, which then finds the answer or asks anew.
+SETTLED, TAKEN_UP = 5.0, 120.0
 
 
 def answer_review(airflow: Any, dag: str, run_id: str, task: str, option: str, reason: str | None) -> dict[str, Any]:
-    """Answer a review once its question has stood for `SETTLED` seconds; `MemorialError` when nothing is asked."""
-    deadline, since = time.monotonic() + 60, 0.0
-    while time.monotonic() < deadline:
+    """Answer a review and stay until the answer was taken up.
+
+    Raises `MemorialError` when nothing is asked, `Unavailable` when the answer was not taken up in time.
+    """
+    answer: dict[str, Any] = {}
+    began, since = time.monotonic(), 0.0
+    while time.monotonic() - began < TAKEN_UP:
         state = next((row["state"] for row in airflow.tasks(dag, run_id) if row["task_id"] == task), None)
+        if answer and state in {"success", "failed", "skipped"}:
+            return answer
         if state == "awaiting_input":
             since = since or time.monotonic()
             if time.monotonic() - since >= SETTLED:
-                answer: dict[str, Any] = airflow.answer(dag, run_id, task, option, {"reason": reason})
-                return answer
+                answer, since = airflow.answer(dag, run_id, task, option, {"reason": reason}), 0.0
         else:
             since = 0.0
+            if not answer and time.monotonic() - began > TAKEN_UP / 2:
+                raise MemorialError("no question is open", where=run_id, remedy="see 'memorial order show'")
         time.sleep(0.5)
-    raise MemorialError("no question is open", where=run_id, remedy="see 'memorial order show' and Airflow's page")
+    raise Unavailable("the answer was not taken up yet", where=run_id, remedy="see the review task in Airflow's page")
 
 
 def stop_run(settings: Settings, dag: str, run_id: str, note: str) -> bool:

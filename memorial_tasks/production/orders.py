@@ -4,6 +4,7 @@ import os
 import secrets
 import shutil
 import tarfile
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,15 @@ def open_review(studio: Studio, order_id: str, who: Who) -> str | None:
         if registry.set_state(connection, order_id, OrderState.IN_REVIEW, allowed_from=(OrderState.RUNNING,)):
             studio.audit(connection, "review.opened", who, order, refs={"film": digest})
     return digest
+
+
+def sealed_at(studio: Studio, order_id: str) -> datetime:
+    """When the film that lies before the reviewer was sealed: an answer from before speaks of another film."""
+    with studio.transaction() as connection:
+        row = film_of(studio, connection, studio.order(connection, order_id))
+    if row.finished_at is None:
+        raise MemorialError("the film is not finished", where=order_id, remedy="run the order again")
+    return row.finished_at
 
 
 def record_decision(
