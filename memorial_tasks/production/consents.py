@@ -13,14 +13,13 @@ from memorial_tasks.database import registry
 from memorial_tasks.database.connection import Connection
 from memorial_tasks.database.registry import OrderRow
 from memorial_tasks.domain.permit import Permit
-from memorial_tasks.domain.words import MaterialKind, Modality, OrderState
+from memorial_tasks.domain.words import Modality, OrderState
 from memorial_tasks.errors import ConsentRefused, Problem
 from memorial_tasks.production.order_file import OrderFile
 from memorial_tasks.production.studio import Studio, Who, now
+from memorial_tasks.quality.inventory import ENTRIES
 
-MATERIAL = frozenset(
-    (MaterialKind.PHOTO, MaterialKind.VOICE, MaterialKind.VIDEO, MaterialKind.BACKGROUND, MaterialKind.MUSIC)
-)
+MATERIAL = frozenset(ENTRIES.values())
 # What a second person or time can still mend is no reason to refuse a submission.
 MENDABLE = frozenset({"house.evidence_approved", "house.begun", "house.notice_period"})
 FIELDS = {

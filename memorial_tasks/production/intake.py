@@ -21,10 +21,10 @@ from memorial_tasks.database.registry import MaterialRow, NewOrder
 from memorial_tasks.domain.order import Order
 from memorial_tasks.domain.words import MaterialKind
 from memorial_tasks.errors import InputRefused, MemorialError, Problem, Unavailable
-from memorial_tasks.production.consents import submission_problems
+from memorial_tasks.production.consents import MATERIAL, submission_problems
 from memorial_tasks.production.order_file import OrderFile, read_order
 from memorial_tasks.production.studio import Studio, Who, now
-from memorial_tasks.quality.inventory import ENTRIES, list_material
+from memorial_tasks.quality.inventory import list_material
 from memorial_tasks.quality.transcripts import read_transcripts
 from memorial_tasks.settings import REPOSITORY
 from memorial_tasks.vault.cipher import seal
@@ -32,7 +32,6 @@ from memorial_tasks.vault.store import EncryptedStore
 
 Say = Callable[[str], None]
 INSPECTION_SECONDS = 1800
-MATERIAL_KINDS = frozenset(ENTRIES.values())
 SPOKEN: Mapping[str, MaterialKind] = {"voice": MaterialKind.VOICE, "video": MaterialKind.VIDEO}
 
 
@@ -169,7 +168,7 @@ def submit(studio: Studio, path: Path, who: Who, say: Say = lambda _: None) -> s
             vault = EncryptedStore(studio.store, key, Path(scratch))
             rows = _store(vault, read, pieces, key, stored, Path(scratch), say)
         evidence = {name: _digest(read.folder / name) for name in read.evidence}
-        digests = [row.sha256 for row in rows if row.kind in MATERIAL_KINDS]
+        digests = [row.sha256 for row in rows if row.kind in MATERIAL]
         record = record_from_order(
             order, evidence, script_digest([line.text for line in read.script]), digests, subject_id=subject, now=now()
         )

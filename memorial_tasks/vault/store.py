@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from memorial_tasks.errors import MemorialError, Unavailable
@@ -200,11 +200,3 @@ class EncryptedStore:
         finally:
             partial.unlink(missing_ok=True)
         return digest
-
-    def open(self, uri: str, scratch: Path) -> BinaryIO:
-        """Fetch a small object for reading."""
-        target = scratch / f".open-{secrets.token_hex(8)}"
-        self.fetch(uri, target)
-        handle = target.open("rb")
-        target.unlink()
-        return handle
