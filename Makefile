@@ -17,7 +17,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is needed; install Python 3.11 or say make PYTHON=..." >&2; exit 1; }
 	@command -v c++ >/dev/null || { echo "a C++ compiler is needed to build pyworld; install g++ and the Python headers" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet "setuptools>=77,<82" wheel
+	@# pyworld comes as source and its build asks for these three, without isolation because it needs pkg_resources.
+	$(PIP) install --quiet -c constraints.txt "setuptools>=77,<82" wheel numpy cython
 	$(PIP) install --quiet --no-build-isolation -c constraints.txt -e ".[control,worker,test]"
 	@# The speaker judge of the tests asks for a package that only exists as source; what it needs is installed already.
 	$(PIP) install --quiet --no-deps resemblyzer==0.1.4

@@ -112,7 +112,7 @@ class FilmReview(ApprovalOperator):
     """
 
     def execute(self, context: Any) -> Any:
-        from memorial_tasks.production.orders import open_review, sealed_at
+        from memorial_tasks.production.review import open_review, sealed_at
         from memorial_tasks.production.studio import Studio
 
         studio, order = Studio.open(), order_of(context)
@@ -152,7 +152,7 @@ class FilmReview(ApprovalOperator):
         }
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
-        from memorial_tasks.production.orders import record_decision
+        from memorial_tasks.production.review import record_decision
         from memorial_tasks.production.studio import Studio
 
         actor = who(context)

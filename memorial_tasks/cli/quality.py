@@ -21,7 +21,7 @@ def report(
 ) -> None:
     """Findings of a gate, with the page that holds every number."""
     from memorial_tasks.domain.finding import GateReport
-    from memorial_tasks.production.orders import export_report
+    from memorial_tasks.production.gates import export_report
     from memorial_tasks.production.studio import Studio
 
     folder = export_report(Studio.open(), order, "output_gate" if film else "quality_gate")

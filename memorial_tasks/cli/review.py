@@ -35,7 +35,7 @@ def list_reviews(as_json: Json = False) -> None:
 @answers
 def show(order: OrderArgument, as_json: Json = False) -> None:
     """Put film, contact sheet and findings where the reviewer can open them, under a permit."""
-    from memorial_tasks.production.orders import export_preview
+    from memorial_tasks.production.review import export_preview
     from memorial_tasks.production.studio import Studio, command_actor
 
     studio = Studio.open()

@@ -26,32 +26,32 @@ def begin(studio: Any, order: str, who: Any) -> None:
 
 def material_gate(studio: Any, order: str, who: Any) -> None:
     """Stop unless the material passed."""
-    from memorial_tasks.production import orders
+    from memorial_tasks.production import gates
 
-    orders.gate(studio, order, "quality_gate", who)
-    orders.export_report(studio, order, "quality_gate")
+    gates.gate(studio, order, "quality_gate", who)
+    gates.export_report(studio, order, "quality_gate")
 
 
 def film_gate(studio: Any, order: str, who: Any) -> None:
     """Stop unless the film passed."""
-    from memorial_tasks.production import orders
+    from memorial_tasks.production import gates
 
-    orders.gate(studio, order, "output_gate", who)
-    orders.export_report(studio, order, "output_gate")
+    gates.gate(studio, order, "output_gate", who)
+    gates.export_report(studio, order, "output_gate")
 
 
 def release_gate(studio: Any, order: str, who: Any) -> None:
     """Stop unless consent and approval hold for exactly this film."""
-    from memorial_tasks.production import orders
+    from memorial_tasks.production import review
 
-    orders.require_release(studio, order, who)
+    review.require_release(studio, order, who)
 
 
 def hand_over(studio: Any, order: str, who: Any) -> None:
     """Deliver the film."""
-    from memorial_tasks.production import orders
+    from memorial_tasks.production import deliveries
 
-    orders.deliver(studio, order, who)
+    deliveries.deliver(studio, order, who)
 
 
 def finish(studio: Any, order: str, who: Any) -> None:

@@ -10,7 +10,7 @@ from memorial_tasks.consent.events import EventType
 from memorial_tasks.database import registry
 from memorial_tasks.domain.words import OrderState
 from memorial_tasks.errors import ConsentRefused, Unavailable
-from memorial_tasks.production import night, orders
+from memorial_tasks.production import night, orders, review
 from memorial_tasks.production.studio import Studio, Who
 from memorial_tasks.settings import Settings
 from tests.integration.consent.conftest import House
@@ -149,10 +149,10 @@ def test_no_answer_is_a_rejection_and_an_approval_is_bound_to_the_film(
     house.enter("order-1")
     with house.tx() as connection:
         registry.set_state(connection, "order-1", OrderState.IN_REVIEW, allowed_from=[OrderState.SUBMITTED])
-    monkeypatch.setattr(orders, "film_of", lambda *_: object())
-    monkeypatch.setattr(orders, "film_digest", lambda _: "a" * 64)
+    monkeypatch.setattr(review, "film_of", lambda *_: object())
+    monkeypatch.setattr(review, "film_digest", lambda _: "a" * 64)
     for reviewer, approved in ((None, True), ("operator", True)):
-        verdict = orders.record_decision(
+        verdict = review.record_decision(
             house.studio,
             "order-1",
             approved=approved,
