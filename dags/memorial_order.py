@@ -28,7 +28,8 @@ from datetime import timedelta
 
 from airflow.sdk import Param, dag
 
-from memorial_tasks.airflow.acts import OWNER, FilmReview, act_task, step_task
+from memorial_tasks.airflow.acts import OWNER, FilmReview, act_task
+from memorial_tasks.airflow.steps import step_task
 from memorial_tasks.airflow.tags import Tag
 from memorial_tasks.production import acts
 
