@@ -35,6 +35,12 @@ def _secrets(home: Path) -> dict[str, str]:
     return found
 
 
+def dags_folder() -> Path:
+    """Where the DAG files lie: ``dags/`` beside the package (a checkout), or inside it when installed as a wheel."""
+    inside = REPOSITORY / "memorial_tasks" / "dags"
+    return inside if inside.is_dir() else REPOSITORY / "dags"
+
+
 def operator_password(settings: Settings) -> str:
     """Password of the operator account of the local studio."""
     return _secrets(settings.airflow_home)["password"]
@@ -61,7 +67,7 @@ def airflow_environment(settings: Settings, database_url: str) -> dict[str, str]
     address = f"http://127.0.0.1:{settings.api_port}"
     configuration = {
         "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags_folder()),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "memorial_tasks" / "airflow" / "plugins"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
