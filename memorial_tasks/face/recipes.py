@@ -1,8 +1,13 @@
-"""How long and how large the refiner is trained: `tiny` for tests and demos, `cpu`, `production` for a GPU."""
+"""How long and how large the face is trained: `configs/tiny.yaml` for tests and demos, `cpu`, `production` for a GPU."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from memorial_tasks.errors import InputRefused, Problem
+from memorial_tasks.face.portrait_gan import GanConfig
+
+CONFIGS = Path(__file__).with_name("configs")
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ class Recipe:
     diff_augment: bool = True
     checkpoint_s: float = 15.0
     evaluate_every: int = 60
+    precision: str = "float32"  # or bfloat16, where the device has it
 
     @property
     def rates(self) -> tuple[float, float]:
@@ -38,37 +44,37 @@ class Recipe:
         return {"seed": (1e-4, 4e-4), "sagan": (4e-4, 1e-4)}[self.ttur]
 
 
-RECIPES = {
-    "tiny": Recipe("tiny", 0.5, (16, 32, 64), 12, 6, 240, 120, 14.0, sources=2, evaluate_every=50),
-    "cpu": Recipe("cpu", 1.0, (16, 32, 64, 96), 16, 6, 360, 180, 150.0),
-    "production": Recipe(
-        "production",
-        2.0,
-        (48, 96, 192, 384, 384),
-        64,
-        16,
-        4000,
-        400,
-        1800.0,
-        sources=6,
-        ema=0.999,
-        adversarial=0.5,
-        evaluate_every=200,
-    ),
-}
+def names() -> list[str]:
+    """The configs there are."""
+    return sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 
 
 def recipe(name: str) -> Recipe:
-    """The recipe called `name`; `InputRefused` for an unknown one."""
-    if name not in RECIPES:
+    """The refiner's recipe of the config called `name`; `InputRefused` for an unknown one."""
+    chosen = _config(name)["refiner"]
+    return Recipe(name=name, **{**chosen, "channels": tuple(chosen["channels"])})
+
+
+def portrait_config(name: str) -> GanConfig | None:
+    """The portrait GAN's config, None where the config trains none; `InputRefused` for an unknown one."""
+    chosen = _config(name)["portrait"]
+    return GanConfig(**chosen) if chosen else None
+
+
+def _config(name: str) -> dict[str, Any]:
+    import yaml  # here, because training loops import torch and the standard library only
+
+    path = CONFIGS / f"{name}.yaml"
+    if name not in names():
         raise InputRefused(
             [
                 Problem(
                     "face.config",
                     f"there is no face training config {name!r}",
-                    f"choose one of {', '.join(RECIPES)}",
+                    f"choose one of {', '.join(names())}",
                     field="config",
                 )
             ]
         )
-    return RECIPES[name]
+    config: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))
+    return config

@@ -20,13 +20,13 @@ def test_the_refiner_trains_on_the_gpu_as_it_does_on_the_cpu(tmp_path: Path) -> 
 
     from memorial_tasks.face.learn import _tensors
     from memorial_tasks.face.pairs import make_pairs
-    from memorial_tasks.face.recipes import RECIPES
+    from memorial_tasks.face.recipes import recipe
     from memorial_tasks.face.train import train
 
     people = bank(TALKING)
     everyone = list(range(len(TALKING)))
     pairs = {n: _tensors(people, p) for n, p in make_pairs(people, 0.5, [0], everyone, everyone).items()}
-    plan = replace(RECIPES["tiny"], steps=60, warm_up=30, seconds=60.0)
+    plan = replace(recipe("tiny"), steps=60, warm_up=30, seconds=60.0)
     losses = {}
     for device in ("cpu", "cuda"):
         done = train(pairs, plan, 1, tmp_path / device, lambda: None, lambda f, m: None, None, torch.device(device))
@@ -36,9 +36,9 @@ def test_the_refiner_trains_on_the_gpu_as_it_does_on_the_cpu(tmp_path: Path) -> 
 
 def test_the_production_network_refines_300_frames_a_second() -> None:
     from memorial_tasks.face.networks import RefinerNet, composite
-    from memorial_tasks.face.recipes import RECIPES
+    from memorial_tasks.face.recipes import recipe
 
-    network = RefinerNet(RECIPES["production"].channels).cuda().eval()
+    network = RefinerNet(recipe("production").channels).cuda().eval()
     inputs = torch.rand(16, 9, 192, 256, device="cuda")
     with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16):
         for _ in range(3):

@@ -18,7 +18,7 @@ from memorial_tasks.face.portrait_gan import (
     sample,
     train_portrait_gan,
 )
-from memorial_tasks.face.recipes import RECIPES
+from memorial_tasks.face.recipes import recipe
 
 TOY = GanConfig(side=16, width=8, noise=16, batch=8, steps=60, dropout=0.0)
 
@@ -53,8 +53,8 @@ def test_r1_is_the_squared_gradient_of_the_mean_logit() -> None:
 
 
 def test_both_orders_of_learning_rates_are_kept() -> None:
-    assert RECIPES["cpu"].rates == (1e-4, 4e-4)
-    assert replace(RECIPES["cpu"], ttur="sagan").rates == (4e-4, 1e-4)
+    assert recipe("cpu").rates == (1e-4, 4e-4)
+    assert replace(recipe("cpu"), ttur="sagan").rates == (4e-4, 1e-4)
     assert GanConfig(ttur="seed").rates == (1e-4, 4e-4)
 
 

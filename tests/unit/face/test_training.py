@@ -11,19 +11,19 @@ from drawn import TALKING, bank
 from safetensors.torch import save_file
 
 from memorial_tasks.errors import InputRefused, ModelRefused, StepFailed
-from memorial_tasks.face import evaluate
+from memorial_tasks.face import evaluate, learn
 from memorial_tasks.face import train as training
 from memorial_tasks.face.bank import load_bank, save_bank
 from memorial_tasks.face.learn import learn_face
 from memorial_tasks.face.networks import RefinerNet, composite
 from memorial_tasks.face.pairs import held_out, make_pairs
-from memorial_tasks.face.recipes import RECIPES, recipe
+from memorial_tasks.face.recipes import recipe
 from memorial_tasks.face.refine import Refiner
 from memorial_tasks.face.render import FaceRenderer
 from memorial_tasks.face.train import Pairs, load_model, save_model, train
 
 SMALL = replace(
-    RECIPES["tiny"], channels=(8, 16), critic=4, batch=2, steps=12, warm_up=4, seconds=60.0, evaluate_every=6
+    recipe("tiny"), channels=(8, 16), critic=4, batch=2, steps=12, warm_up=4, seconds=60.0, evaluate_every=6
 )
 
 
@@ -124,8 +124,8 @@ def test_examined_photos_are_never_learned_from(people: object) -> None:
 def test_learning_beats_the_bare_warp_on_a_drawn_face(
     tmp_path: Path, people: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    brief = replace(RECIPES["tiny"], steps=40, warm_up=20, seconds=8.0, evaluate_every=20)
-    monkeypatch.setitem(RECIPES, "tiny", brief)
+    brief = replace(recipe("tiny"), steps=40, warm_up=20, seconds=8.0, evaluate_every=20)
+    monkeypatch.setattr(learn, "recipe", lambda name: brief)
     save_bank(people, [], tmp_path / "bank")  # type: ignore[arg-type]
     saved: list[int] = []
     card = learn_face(tmp_path / "bank", tmp_path / "out", "tiny", 5, tmp_path / "ck", lambda: saved.append(1), quiet)
