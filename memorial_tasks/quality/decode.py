@@ -7,7 +7,7 @@ fills in. Nothing here repairs a file silently: what is truncated or lies about 
 import contextlib
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
@@ -359,6 +359,7 @@ class VideoInfo:
     fps: float
     has_picture: bool
     has_sound: bool
+    taken: datetime | None = None  # when the camera says it was recorded
 
 
 @contextlib.contextmanager
@@ -376,6 +377,15 @@ def decodable(streams: Any) -> Any:
     for stream in streams:
         if stream.codec_context is not None and not stream.disposition & Disposition.attached_pic:
             return stream
+    return None
+
+
+def _recorded(metadata: Mapping[str, str]) -> datetime | None:
+    """The container's own date: Apple's key names the recording, `creation_time` the writing of the file."""
+    for key in ("com.apple.quicktime.creationdate", "creation_time"):
+        with contextlib.suppress(ValueError):
+            if value := metadata.get(key):
+                return datetime.fromisoformat(value)
     return None
 
 
@@ -398,6 +408,7 @@ def probe_video(path: Path) -> VideoInfo:
             float(picture.average_rate or picture.base_rate or 25) if picture else 0.0,
             picture is not None,
             decodable(box.streams.audio) is not None,
+            _recorded(box.metadata),
         )
     if info.seconds > limits.VIDEO_SECONDS:
         raise refusal("video.too_long", "the recording is longer than four hours", "cut it into parts")

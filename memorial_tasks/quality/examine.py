@@ -5,7 +5,7 @@ hostile file may die, and the file that killed it must still be named.
 """
 
 from dataclasses import asdict, dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Examination:
     seconds: float = 0.0
     speech: float = 0.0
     faces: int = 0
+    captured: str = ""  # YYYY-MM-DD that the camera wrote into it; empty: nothing
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -47,6 +48,7 @@ class Examination:
             float(value["seconds"]),
             float(value["speech"]),
             int(value["faces"]),
+            str(value.get("captured", "")),
         )
 
 
@@ -104,7 +106,11 @@ def _photo(path: Path, models: FaceFinder, died: date | None) -> Examination:
             f"the eyes are only {faces[0].inter_ocular:.0f} pixels apart",
             "scan the print at a higher resolution or give a closer photo",
         )
-    return Examination((problem,) if problem else (), tuple(notes), faces=len(faces))
+    return Examination((problem,) if problem else (), tuple(notes), faces=len(faces), captured=_day(photo.taken))
+
+
+def _day(taken: datetime | None) -> str:
+    return taken.date().isoformat() if taken else ""
 
 
 def _turned(rgb: Any, models: FaceFinder) -> str:
@@ -164,7 +170,7 @@ def _video(path: Path, models: FaceFinder, detector: SpeechDetector) -> Examinat
             (Problem("video.nothing_usable", what, "give a part in which the person is seen alone or heard"),),
             seconds=info.seconds or last,
         )
-    return Examination(seconds=info.seconds or last, speech=speech, faces=single)
+    return Examination(seconds=info.seconds or last, speech=speech, faces=single, captured=_day(info.taken))
 
 
 def _background(path: Path) -> Examination:

@@ -3,7 +3,8 @@
     python -m memorial_tasks.quality.inspect --order-folder FOLDER --assets ASSETS < order.json
 
 reads the order as JSON on stdin and writes a JSON list of problems on stdout (``--notes``: a document
-``{"problems": [...], "notes": [...]}``, where notes refuse nothing). Exit status 0 when it could look, also
+``{"problems": [...], "notes": [...], "captured": {file: "YYYY-MM-DD"}}``, where notes refuse nothing and `captured`
+is the day a camera wrote into a file). Exit status 0 when it could look, also
 when it found problems; 3 when it could not (the reason is on stderr). It needs the data plane's packages;
 the caller needs none of them and decodes nothing.
 """
@@ -44,14 +45,24 @@ def inspect_order(order_folder: Path, order: Order, models: Any) -> list[Problem
 
 def inspect_isolated(
     order_folder: Path, order: Order, assets: Path, models: str = FACE_MODELS
-) -> tuple[list[Problem], list[Problem]]:
-    """Problems and notes of the order's material, decoding every file in a child process.
+) -> tuple[list[Problem], list[Problem], dict[str, str]]:
+    """Problems and notes of the order's material, and the day each file says it was taken, decoding every file in a
+    child process.
 
     Raises:
         Unavailable: the child cannot start, for want of models or packages.
     """
+    captured: dict[str, str] = {}
     with Examiner(assets, order.subject.died, models) as examiner:
-        return inspect_with(order_folder, order, examiner.examine)
+
+        def look(path: Path, kind: MaterialKind) -> dict[str, Any]:
+            result = examiner.examine(path, kind)
+            if day := result.get("captured"):
+                captured[path.relative_to(order_folder).as_posix()] = day
+            return result
+
+        problems, notes = inspect_with(order_folder, order, look)
+    return problems, notes, captured
 
 
 def inspect_with(order_folder: Path, order: Order, examine: Examine) -> tuple[list[Problem], list[Problem]]:
@@ -107,12 +118,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     order = Order.model_validate_json(sys.stdin.read())
     try:
-        problems, notes = inspect_isolated(options.order_folder, order, options.assets, options.models)
+        problems, notes, captured = inspect_isolated(options.order_folder, order, options.assets, options.models)
     except Unavailable as error:
         sys.stderr.write(f"{error}\n")
         return 3
     found = [asdict(problem) for problem in problems]
-    document = {"problems": found, "notes": [asdict(note) for note in notes]} if options.notes else found
+    whole = {"problems": found, "notes": [asdict(note) for note in notes], "captured": captured}
+    document = whole if options.notes else found
     sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
     return 0
 

@@ -135,6 +135,21 @@ def test_a_video_is_probed_watched_and_heard(video: Path) -> None:
     assert read_sound(video).seconds == pytest.approx(2.0, abs=0.1)
 
 
+def test_a_video_says_when_it_was_recorded(video: Path, tmp_path: Path) -> None:
+    assert probe_video(video).taken is None
+    for written in ("2021-05-06T10:11:12.000000Z", "no date"):
+        dated = tmp_path / "dated.mp4"
+        with av.open(str(video)) as source, av.open(str(dated), "w") as box:
+            box.metadata["creation_time"] = written
+            stream = box.add_stream_from_template(source.streams.video[0])
+            for packet in source.demux(source.streams.video[0]):
+                if packet.dts is not None:
+                    packet.stream = stream
+                    box.mux(packet)
+        taken = probe_video(dated).taken
+        assert (taken.date().isoformat() if taken else "") == ("2021-05-06" if written[0] == "2" else "")
+
+
 def test_only_the_frames_asked_for_are_decoded(video: Path) -> None:
     assert [frame.index for frame in read_frames(video, only={3, 7})] == [3, 7]
 

@@ -116,6 +116,7 @@ def test_a_date_after_the_death_is_a_note_and_no_refusal(
         assert seen.problems == ()
         assert [note.code for note in seen.notes] == notes
         assert all("2021" not in str(note) for note in seen.notes)
+        assert seen.captured == "2021-05-06", "told apart, for the rules of consent"
 
 
 def test_no_material_at_all_is_a_problem(tmp_path: Path) -> None:
