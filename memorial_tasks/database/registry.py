@@ -60,6 +60,8 @@ class OrderRow:
     film_uri: str | None
     created_at: datetime
     updated_at: datetime
+    stage: str = ""  # the task in which the order stopped
+    revisions: dict[str, int] = field(default_factory=dict)  # step -> how often a rejection gave it a new seed
 
 
 @dataclass(frozen=True)
@@ -101,16 +103,17 @@ class StepRunRow:
 
 @dataclass(frozen=True)
 class ReviewRow:
-    """A human decision."""
+    """A human decision. `digest` is the sha256 of exactly what was judged, `causes` say why it was rejected."""
 
     order_id: str
     review_id: str
     subject_matter: str
-    film_sha256: str | None
+    digest: str | None
     decision: str
     reviewer: str
     reason: str
     decided_at: datetime
+    causes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,9 @@ class DeliveryRow:
     recipient_ref: str
     delivered_at: datetime
     revoked_at: datetime | None
+    place: str = ""  # the film's address there
+    objects: list[dict[str, Any]] = field(default_factory=list)  # name, size, sha256 and version of everything there
+    consent_version: int = 0  # under which it was delivered
 
 
 @dataclass(frozen=True)
@@ -232,14 +238,15 @@ def set_state(
     allowed_from: Iterable[OrderState],
     reason_code: str = "",
     reason: str = "",
+    stage: str = "",
 ) -> bool:
     """Compare-and-set: moves the order to `state` when it stands in one of `allowed_from` now, and says whether it did.
-    `reason` is one sentence without personal data."""
+    `reason` is one sentence without personal data, `stage` the task in which the order stopped."""
     changed = execute(
         connection,
-        "UPDATE orders SET state = %s, reason_code = %s, reason = %s, updated_at = clock_timestamp()"
+        "UPDATE orders SET state = %s, reason_code = %s, reason = %s, stage = %s, updated_at = clock_timestamp()"
         " WHERE order_id = %s AND state = ANY(%s)",
-        (state.value, reason_code, reason, order_id, [one_state.value for one_state in allowed_from]),
+        (state.value, reason_code, reason, stage, order_id, [one_state.value for one_state in allowed_from]),
     )
     return changed == 1
 
@@ -247,6 +254,14 @@ def set_state(
 def set_run(connection: Connection, order_id: str, run_id: str) -> None:
     """Remembers which DAG run works on the order."""
     _must_exist(execute(connection, "UPDATE orders SET run_id = %s WHERE order_id = %s", (run_id, order_id)), order_id)
+
+
+def set_revisions(connection: Connection, order_id: str, revisions: Mapping[str, int]) -> None:
+    """Remembers which steps are to be done otherwise than before: each number is part of its step's seed."""
+    changed = execute(
+        connection, "UPDATE orders SET revisions = %s WHERE order_id = %s", (Json(dict(revisions)), order_id)
+    )
+    _must_exist(changed, order_id)
 
 
 def set_consent(connection: Connection, order_id: str, consent_id: str) -> None:
@@ -377,16 +392,17 @@ def record_review(
     subject_matter: str,
     decision: str,
     reviewer: str,
-    film_sha256: str | None = None,
+    digest: str | None = None,
     reason: str = "",
+    causes: Sequence[str] = (),
 ) -> bool:
     """Stores a human decision. False when this review was decided before: the first decision stands."""
     return (
         execute(
             connection,
-            "INSERT INTO review (order_id, review_id, subject_matter, film_sha256, decision, reviewer, reason)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (order_id, review_id) DO NOTHING",
-            (order_id, review_id, subject_matter, film_sha256, decision, reviewer, reason),
+            "INSERT INTO review (order_id, review_id, subject_matter, digest, decision, reviewer, reason, causes)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (order_id, review_id) DO NOTHING",
+            (order_id, review_id, subject_matter, digest, decision, reviewer, reason, list(causes)),
         )
         == 1
     )
@@ -398,29 +414,74 @@ def list_reviews(connection: Connection, order_id: str) -> list[ReviewRow]:
     return [ReviewRow(**row) for row in found]
 
 
-def approved(connection: Connection, order_id: str, film_sha256: str) -> bool:
-    """True when the newest decision about exactly this film is an approval."""
-    row = one(
+def approvers(connection: Connection, order_id: str, subject_matter: str, digest: str) -> list[str]:
+    """Who approved exactly this (`subject_matter` is film, voice, still or script), each name once, by time. A later
+    rejection of the same thing takes every approval before it back."""
+    found = rows(
         connection,
-        "SELECT decision FROM review WHERE order_id = %s AND film_sha256 = %s ORDER BY decided_at DESC LIMIT 1",
-        (order_id, film_sha256),
+        "SELECT reviewer, decision FROM review WHERE order_id = %s AND subject_matter = %s AND digest = %s"
+        " ORDER BY decided_at",
+        (order_id, subject_matter, digest),
     )
-    return row is not None and row["decision"] in ("approve", "approved")
+    names: dict[str, None] = {}
+    for row in found:
+        if row["decision"] == "approved":
+            names[row["reviewer"]] = None
+        else:
+            names.clear()
+    return list(names)
 
 
 def record_delivery(
-    connection: Connection, order_id: str, delivery_id: str, *, film_sha256: str, target: str, recipient_ref: str = ""
+    connection: Connection,
+    order_id: str,
+    delivery_id: str,
+    *,
+    film_sha256: str,
+    target: str,
+    recipient_ref: str = "",
+    place: str = "",
+    objects: Sequence[Mapping[str, Any]] = (),
+    consent_version: int = 0,
 ) -> bool:
     """Stores a delivery. False when this film already went to this target: it must not be sent again."""
     return (
         execute(
             connection,
-            "INSERT INTO delivery (order_id, delivery_id, film_sha256, target, recipient_ref)"
-            " VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-            (order_id, delivery_id, film_sha256, target, recipient_ref),
+            "INSERT INTO delivery (order_id, delivery_id, film_sha256, target, recipient_ref, place, objects,"
+            " consent_version) VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            (
+                order_id, delivery_id, film_sha256, target, recipient_ref, place, Json([dict(o) for o in objects]),
+                consent_version,
+            ),
         )
         == 1
+    )  # fmt: skip
+
+
+def renew_delivery(
+    connection: Connection,
+    order_id: str,
+    *,
+    film_sha256: str,
+    target: str,
+    place: str,
+    objects: Sequence[Mapping[str, Any]],
+    consent_version: int,
+) -> bool:
+    """Brings a known delivery up to date; True when it had been revoked and is live again."""
+    row = one(
+        connection,
+        "SELECT revoked_at FROM delivery WHERE order_id = %s AND film_sha256 = %s AND target = %s FOR UPDATE",
+        (order_id, film_sha256, target),
     )
+    execute(
+        connection,
+        "UPDATE delivery SET revoked_at = NULL, place = %s, objects = %s, consent_version = %s"
+        " WHERE order_id = %s AND film_sha256 = %s AND target = %s",
+        (place, Json([dict(o) for o in objects]), consent_version, order_id, film_sha256, target),
+    )
+    return row is not None and row["revoked_at"] is not None
 
 
 def revoke_deliveries(connection: Connection, order_id: str) -> int:

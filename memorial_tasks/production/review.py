@@ -54,7 +54,7 @@ def open_review(studio: Studio, order_id: str, who: Who) -> str | None:
     with studio.transaction() as connection:
         order = studio.order(connection, order_id, lock=True)
         digest = film_digest(film_of(studio, connection, order))
-        if registry.approved(connection, order_id, digest):
+        if registry.approvers(connection, order_id, "film", digest):
             return None
         if registry.set_state(connection, order_id, OrderState.IN_REVIEW, allowed_from=(OrderState.RUNNING,)):
             studio.audit(connection, "review.opened", who, order, refs={"film": digest})
@@ -88,7 +88,7 @@ def record_decision(
             subject_matter="film",
             decision="approved" if verdict else "rejected",
             reviewer=reviewer or "nobody",
-            film_sha256=current,
+            digest=current,
             reason=reason[:500],
         )
         if fresh:
@@ -133,7 +133,7 @@ def require_release(studio: Studio, order_id: str, who: Who) -> str:
         gate_row = current_result(studio, connection, order, "output_gate")
         if gate_row is None or gate_row.metrics.get("passed") is not True:
             raise ConsentRefused("this film did not pass the output gate", where=order_id, remedy="run the order again")
-        if not registry.approved(connection, order_id, film):
+        if not registry.approvers(connection, order_id, "film", film):
             raise ConsentRefused(
                 "no person has approved exactly this film", where=order_id, remedy="see 'memorial review list'"
             )

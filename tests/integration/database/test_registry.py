@@ -111,11 +111,12 @@ def test_a_step_is_done_once_and_found_by_its_key(database: str) -> None:
 def test_the_first_decision_and_the_first_delivery_stand(database: str) -> None:
     with transaction(database) as connection:
         registry.create_order(connection, new_order())
-        say = {"subject_matter": "film", "reviewer": "op", "film_sha256": A}
+        say = {"subject_matter": "film", "reviewer": "op", "digest": A}
         assert registry.record_review(connection, "demo-1", "r1", decision="approved", **say)
         assert not registry.record_review(connection, "demo-1", "r1", decision="rejected", **say)
-        assert registry.approved(connection, "demo-1", A)
-        assert not registry.approved(connection, "demo-1", B)
+        assert registry.approvers(connection, "demo-1", "film", A) == ["op"]
+        assert registry.approvers(connection, "demo-1", "film", B) == []
+        assert registry.approvers(connection, "demo-1", "voice", A) == []
         assert registry.record_delivery(connection, "demo-1", "d1", film_sha256=A, target="family")
         assert not registry.record_delivery(connection, "demo-1", "d2", film_sha256=A, target="family")
         assert registry.revoke_deliveries(connection, "demo-1") == 1

@@ -163,5 +163,5 @@ def test_no_answer_is_a_rejection_and_an_approval_is_bound_to_the_film(
         )
         assert verdict is (reviewer is not None)
         with house.tx() as connection:
-            assert registry.approved(connection, "order-1", "a" * 64) is verdict
-            assert registry.approved(connection, "order-1", "b" * 64) is False
+            assert registry.approvers(connection, "order-1", "film", "a" * 64) == ([reviewer] if verdict else [])
+            assert registry.approvers(connection, "order-1", "film", "b" * 64) == []
