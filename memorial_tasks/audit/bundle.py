@@ -16,13 +16,12 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from psycopg2.extensions import connection as Connection
 
 from memorial_tasks.audit import note as notes
 from memorial_tasks.audit.note import PublicKey
-from memorial_tasks.audit.verify import KnownLeaves, RowReader, Verification, copy_rows, verify_entries
+from memorial_tasks.audit.verify import KnownLeaves, Verification, read_log, verify_entries
 from memorial_tasks.database.connection import rows
 from memorial_tasks.errors import InputRefused, Problem
 
@@ -71,9 +70,12 @@ def export_bundle(connection: Connection, keys: Sequence[PublicKey], folder: Pat
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
     with (folder / "entries.ndjson").open("wb") as entries, (folder / "leaves.bin").open("wb") as leaves:
-        writer = _BundleWriter(entries, leaves)
-        copy_rows(connection, writer)
-        writer.flush()
+        size = 0
+        for chunk in read_log(connection):
+            # an entry is canonical JSON and holds no line break; one that does was tampered with and fails by its hash
+            entries.write(b"".join([(body or b"").replace(b"\n", b" ") + b"\n" for body in chunk.bodies]))
+            leaves.write(b"".join(chunk.leaves))
+            size += len(chunk.bodies)
     texts = [row["note"] for row in rows(connection, "SELECT note FROM audit.checkpoint ORDER BY size")]
     sizes = [row["size"] for row in rows(connection, "SELECT size FROM audit.checkpoint ORDER BY size")]
     for size, text in zip(sizes, texts, strict=True):
@@ -85,7 +87,7 @@ def export_bundle(connection: Connection, keys: Sequence[PublicKey], folder: Pat
     verifier = verifier_path()
     if verifier is not None:
         shutil.copyfile(verifier, folder / VERIFIER)
-    return Exported(folder, writer.size, len(texts), stamps)
+    return Exported(folder, size, len(texts), stamps)
 
 
 def verify_bundle(
@@ -128,21 +130,6 @@ def verifier_path() -> Path | None:
         if path.is_file():
             return path
     return None
-
-
-class _BundleWriter(RowReader):
-    """Writes rows into the bundle's two files."""
-
-    def __init__(self, entries: BinaryIO, leaves: BinaryIO) -> None:
-        super().__init__()
-        self._entries, self._hashes = entries, leaves
-        self.size = 0
-
-    def take(self, bodies: list[bytes | None], leaves: list[bytes], recorded: list[int]) -> None:
-        # an entry is canonical JSON and holds no line break; one that does was tampered with and fails by its hash
-        self._entries.write(b"".join((body or b"").replace(b"\n", b" ") + b"\n" for body in bodies))
-        self._hashes.write(b"".join(leaves))
-        self.size += len(bodies)
 
 
 def _write_stamps(connection: Connection, folder: Path) -> int:

@@ -9,11 +9,14 @@ hashes kept by an anchor (`known_leaves`) it is again named exactly.
 
 import hashlib
 import re
-import struct
+import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from operator import sub
 from typing import Any
 
 from psycopg2.extensions import connection as Connection
@@ -23,7 +26,7 @@ from memorial_tasks.audit.event import format_time
 from memorial_tasks.audit.merkle import BLOCK, Frontier, root_of
 from memorial_tasks.audit.note import Checkpoint, PublicKey
 from memorial_tasks.audit.stored import FAN, StoredTree
-from memorial_tasks.database.connection import one, rows
+from memorial_tasks.database.connection import execute, one, rows
 from memorial_tasks.errors import IntegrityError
 
 # An act may take this long between its entry's time and its commit, and clocks may differ by this much.
@@ -32,12 +35,25 @@ TOLERANCE = timedelta(minutes=15)
 KnownLeaves = Callable[[int, int], bytes | None]  # (first, past) -> 32 bytes a leaf, as an anchor kept them
 
 _AT = re.compile(rb'"at":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)"')
-_COPY = (
-    "COPY (SELECT l.seq, l.leaf, e.recorded_at, e.body FROM audit.leaf l LEFT JOIN audit.event e"
-    " ON e.id = l.event_id ORDER BY l.seq) TO STDOUT (FORMAT binary)"
+# The same for a whole chunk of honest entries, one a line: nothing stands before `at` but the actor.
+_ATS = re.compile(
+    rb'^\{"actor":\{"id":"[^"\n]{1,128}","kind":"[a-z]{1,16}"\},'
+    rb'"at":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)"',
+    re.MULTILINE,
 )
+_COPY = (
+    "COPY (SELECT l.seq, l.leaf, coalesce(e.recorded_at, '-infinity'), coalesce(e.body, '') FROM audit.leaf l"
+    " LEFT JOIN audit.event e ON e.id = l.event_id WHERE l.seq >= {first} AND l.seq < {past})"
+    " TO STDOUT (FORMAT binary)"
+)
+_COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_BODY_AT = 66
 CHUNK = 16 * BLOCK
+AT_ONCE = 128 * BLOCK  # entries read from the database in one go: some 20 MB
+_LARGEST_GAP = 10_000_000  # a hole this large is told and not walked through
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # PostgreSQL's
+_MINUTE = 60_000_000  # microseconds, as PostgreSQL counts
+_TOLERANCE = int(TOLERANCE.total_seconds() * 1e6)
 _sha256 = hashlib.sha256
 
 
@@ -105,7 +121,6 @@ class LogCheck:
     trusted: frozenset[int] = frozenset()
     known_leaves: KnownLeaves | None = None
     faults: list[Fault] = field(default_factory=list)
-    times: list[bytes | None] = field(default_factory=list)  # what the entries last fed say
 
     def __post_init__(self) -> None:
         self._started = time.perf_counter()
@@ -119,16 +134,24 @@ class LogCheck:
         self._windows: tuple[bytes, bytes] = (b"", b"")
         self._set_window()
 
-    def feed(self, bodies: Sequence[bytes | None], leaves: Sequence[bytes] | None = None) -> None:
-        """Takes the next entries, and their stored hashes when there are any. None is an entry that is gone."""
+    def feed(
+        self,
+        bodies: Sequence[bytes | None],
+        leaves: Sequence[bytes] | None = None,
+        recorded: Sequence[int] | None = None,
+    ) -> None:
+        """Takes the next entries, their stored hashes and the times the database noted (microseconds since 2000), when
+        there are any. None is an entry that is gone."""
         at = self._frontier.size
-        self.times = []
         hashes = self._hashes(bodies, leaves, at)
+        times = _times_of(bodies)
+        if recorded is not None:
+            self._check_recorded(times, recorded, at)
         start = 0
         while start < len(hashes):
             stop = self._stops[self._next].size if self._next < len(self._stops) else at + len(hashes)
             end = min(len(hashes), max(stop - at, start))
-            self._check_times(bodies, start, end, at)
+            self._check_times(bodies, times, start, end, at)
             self._frontier.extend(hashes[start:end])
             self._segment += hashes[start:end]
             start = end
@@ -176,26 +199,43 @@ class LogCheck:
             result.append(stored or own)
         return result
 
-    def _check_times(self, bodies: Sequence[bytes | None], start: int, end: int, at: int) -> None:
+    def _check_times(
+        self, bodies: Sequence[bytes | None], times: Sequence[bytes | None], start: int, end: int, at: int
+    ) -> None:
         earliest, last = self._windows
+        part = [time for time in times[start:end] if time is not None]
+        if len(part) == end - start and (not part or (earliest <= min(part) and max(part) <= last)):
+            return
         for place in range(start, end):
-            body = bodies[place]
-            found = _AT.search(body, 0, 512) if body is not None else None
-            self.times.append(found[1] if found else None)
-            if body is None:
-                continue
+            found = times[place]
+            if bodies[place] is None:
+                continue  # gone: reported already
             if found is None:
                 self.faults.append(Fault("malformed", "the entry has no readable time", at + place))
-            elif not earliest <= found[1] <= last:
+            elif not earliest <= found <= last:
                 self.faults.append(
                     Fault(
                         "time",
-                        f"the entry says {found[1].decode()}, but the checkpoints around it allow"
+                        f"the entry says {found.decode()}, but the checkpoints around it allow"
                         f" {earliest.decode() or 'any time'} to {last.decode().strip('~') or 'now'}:"
                         " it was back-dated or moved",
                         at + place,
                     )
                 )
+
+    def _check_recorded(self, times: Sequence[bytes | None], recorded: Sequence[int], at: int) -> None:
+        """The time the database noted beside each entry, against the time in the entry."""
+        minutes = {text: _minute(text) for text in {text[:16] for text in times if text is not None}}
+        said = [noted if text is None else minutes[text[:16]] for noted, text in zip(recorded, times, strict=True)]
+        apart = list(map(sub, recorded, said))
+        if apart and -_TOLERANCE < min(apart) <= max(apart) < _TOLERANCE + _MINUTE:
+            return
+        what = "the time the database noted is not the one in the entry: it was back-dated"
+        self.faults += [
+            Fault("time", what, at + place)
+            for place, gap in enumerate(apart)
+            if not -_TOLERANCE < gap < _TOLERANCE + _MINUTE
+        ]
 
     def _reach(self) -> None:
         """Compares the root with every checkpoint of the size reached."""
@@ -333,121 +373,118 @@ def verify_database(
     connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
     texts = [row["note"] for row in rows(connection, "SELECT note FROM audit.checkpoint ORDER BY size")]
     good, sizes, faults = open_checkpoints(texts, keys, trusted)
-    reader = _Checker(LogCheck(good, sizes, known_leaves, faults))
-    copy_rows(connection, reader)
-    check = reader.check
+    check = LogCheck(good, sizes, known_leaves, faults)
+    for chunk in read_log(connection):
+        check.faults += chunk.faults
+        check.feed(chunk.bodies, chunk.leaves, chunk.recorded)
     _check_unsequenced(connection, check)
     _check_subtrees(connection, check)
     waiting = one(connection, _PENDING)
     return check.result(pending=int(waiting["n"]) if waiting else 0)
 
 
-class RowReader:
-    """Takes the rows of `copy_rows` one by one (psycopg2 calls `write` once a row) and hands them on in chunks."""
+@dataclass(frozen=True)
+class Chunk:
+    """Consecutive entries as they are stored: what was hashed (None: gone), the stored hash, and the time the database
+    noted in microseconds since 2000. `faults`: numbers that are missing or stand twice."""
 
-    _HEAD = b"PGCOPY\n\xff\r\n\0"
-    _FIXED = struct.Struct(">hiqi32si")  # field count; seq; leaf; length of recorded_at, -1 when the event is gone
-    _REST = struct.Struct(">qi")  # recorded_at; length of the body
+    bodies: list[bytes | None]
+    leaves: list[bytes]
+    recorded: list[int]
+    faults: list[Fault] = field(default_factory=list)
+
+
+class _Rows:
+    """What psycopg2 copies into: each row goes straight into the list, which saves a Python call an entry."""
 
     def __init__(self) -> None:
-        self._bodies: list[bytes | None] = []
-        self._leaves: list[bytes] = []
-        self._recorded: list[int] = []
-        self._expected = 0
-
-    def take(self, bodies: list[bytes | None], leaves: list[bytes], recorded: list[int]) -> None:
-        """The next entries, in order and without gaps; None is an entry that is gone. `recorded` are the times the
-        database noted, in microseconds since 2000."""
-        raise NotImplementedError
-
-    def gap(self, seq: int, missing: int) -> None:
-        """`missing` entries from `seq` on have no row; negative: a number stands twice."""
-
-    def write(self, row: bytes) -> None:
-        """One row in PostgreSQL's binary COPY format."""
-        if row.startswith(self._HEAD):
-            row = row[19:]
-        if len(row) < self._FIXED.size:
-            return  # the end mark
-        _, _, seq, _, leaf, has_event = self._FIXED.unpack_from(row)
-        if seq != self._expected:
-            self._fill(seq)
-        if has_event == 8:
-            recorded, length = self._REST.unpack_from(row, 54)
-            self._bodies.append(row[66 : 66 + length])
-            self._recorded.append(recorded)
-        else:
-            self._bodies.append(None)
-            self._recorded.append(0)
-        self._leaves.append(leaf)
-        self._expected = seq + 1
-        if len(self._bodies) >= CHUNK:
-            self.flush()
-
-    def flush(self) -> None:
-        """Hands on what is left."""
-        if self._bodies:
-            self.take(self._bodies, self._leaves, self._recorded)
-            self._bodies, self._leaves, self._recorded = [], [], []
-
-    def _fill(self, seq: int) -> None:
-        missing = seq - self._expected
-        self.gap(self._expected, missing)
-        for _ in range(missing):
-            self._bodies.append(None)
-            self._leaves.append(bytes(32))
-            self._recorded.append(0)
-            if len(self._bodies) >= CHUNK:
-                self.flush()
+        self.rows: list[bytes] = []
+        self.write = self.rows.append
 
 
-class _Checker(RowReader):
-    """Checks rows as they arrive."""
-
-    def __init__(self, check: LogCheck) -> None:
-        super().__init__()
-        self.check = check
-        self._size = 0
-        self._minutes: dict[bytes, int] = {}
-        self._tolerance = int(TOLERANCE.total_seconds() * 1e6)
-
-    def take(self, bodies: list[bytes | None], leaves: list[bytes], recorded: list[int]) -> None:
-        self.check.feed(bodies, leaves)
-        for place, (noted, text) in enumerate(zip(recorded, self.check.times, strict=True)):
-            if text is None:
-                continue  # gone or malformed: reported already
-            at = self._minutes.get(text[:16])
-            if at is None:
-                at = self._parse(text[:16])
-            if not -self._tolerance < noted - at < self._tolerance + 60_000_000:
-                self.check.faults.append(
-                    Fault(
-                        "time",
-                        "the time the database noted is not the one in the entry: it was back-dated",
-                        self._size + place,
-                    )
-                )
-        self._size += len(bodies)
-
-    def gap(self, seq: int, missing: int) -> None:
-        what = "entry and hash are gone" if missing > 0 else "two entries have one number"
-        self.check.faults.append(Fault("deleted", what, seq))
-
-    def _parse(self, minute: bytes) -> int:
-        """Once a minute of log, not once an entry."""
-        try:
-            parsed = datetime.fromisoformat(minute.decode() + "+00:00")
-        except ValueError:
-            parsed = datetime.min.replace(tzinfo=UTC)  # no such date: far from whatever was noted
-        self._minutes[minute] = (parsed - _EPOCH) // timedelta(microseconds=1)
-        return self._minutes[minute]
+def read_log(connection: Connection) -> Iterator[Chunk]:
+    """The whole log in order and without gaps, `AT_ONCE` entries at a time: what is missing stands there as None."""
+    execute(connection, "SET LOCAL jit = off")
+    last = one(connection, "SELECT coalesce(max(seq) + 1, 0) AS n FROM audit.leaf")
+    size = int(last["n"]) if last else 0
+    for first in range(0, size, AT_ONCE):
+        past = min(first + AT_ONCE, size)
+        found = _copy(connection, first, past)
+        if not found:
+            ahead = one(connection, "SELECT min(seq) AS seq FROM audit.leaf WHERE seq >= %s", (past,))
+            if ahead and ahead["seq"] - first > _LARGEST_GAP:
+                what = f"{ahead['seq'] - first} entries and their hashes are gone; nothing behind them was read"
+                yield Chunk([], [], [], [Fault("deleted", what, first)])
+                return
+        yield _chunk(found, first, past)
 
 
-def copy_rows(connection: Connection, reader: RowReader) -> None:
-    """Streams the whole log, in order, into `reader`."""
+def _copy(connection: Connection, first: int, past: int) -> list[bytes]:
+    """Rows of PostgreSQL's binary COPY format: field count (2 bytes); seq, leaf, recorded_at, body, each after its
+    length (4 bytes). So seq stands at 6, leaf at 18, recorded_at at 54, body at 66."""
+    taken = _Rows()
     with connection.cursor() as cursor:
-        cursor.copy_expert(_COPY, reader)
-    reader.flush()
+        cursor.copy_expert(_COPY.format(first=int(first), past=int(past)), taken)
+    found = taken.rows
+    found[0] = found[0].removeprefix(_COPY_HEAD)
+    while found and len(found[-1]) < _BODY_AT:
+        found.pop()  # the end mark
+    return found
+
+
+def _chunk(found: list[bytes], first: int, past: int) -> Chunk:
+    found.sort()  # by number: rows differ in it first
+    numbers = _big_endian(b"".join([row[6:14] for row in found]))
+    recorded = _big_endian(b"".join([row[54:62] for row in found])).tolist()
+    bodies: list[bytes | None] = [row[_BODY_AT:] for row in found]
+    if b"" in bodies:
+        bodies = [body or None for body in bodies]
+    leaves = [row[18:50] for row in found]
+    if numbers == array("q", range(first, past)):
+        return Chunk(bodies, leaves, recorded)
+    place = {number: index for index, number in enumerate(numbers)}
+    faults = [Fault("deleted", "two entries have one number", a) for a, b in pairwise(numbers) if a == b]
+    missing = [number for number in range(first, past) if number not in place]
+    faults += [
+        Fault("deleted", "entry and hash are gone", number)
+        for before, number in zip([-2, *missing], missing, strict=False)
+        if before != number - 1
+    ]
+    order = [place.get(number) for number in range(first, past)]
+    return Chunk(
+        [None if at is None else bodies[at] for at in order],
+        [bytes(32) if at is None else leaves[at] for at in order],
+        [0 if at is None else recorded[at] for at in order],
+        faults,
+    )
+
+
+def _big_endian(joined: bytes) -> "array[int]":
+    numbers = array("q", joined)
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    return numbers
+
+
+def _times_of(bodies: Sequence[bytes | None]) -> Sequence[bytes | None]:
+    """What each entry gives as its time; None for one that is gone or has no readable time."""
+    if None not in bodies:
+        lines = b"\n".join(bodies)  # type: ignore[arg-type]
+        if lines.count(b"\n") == len(bodies) - 1:
+            found = _ATS.findall(lines)
+            if len(found) == len(bodies):
+                return found
+    matches = [_AT.search(body, 0, 512) if body is not None else None for body in bodies]
+    return [match[1] if match else None for match in matches]
+
+
+def _minute(text: bytes) -> int:
+    """Microseconds since 2000 of ``2026-11-21T01:44``; far from anything ever noted when there is no such date."""
+    try:
+        parsed = datetime.fromisoformat(text.decode() + "+00:00")
+    except ValueError:
+        parsed = datetime.min.replace(tzinfo=UTC)
+    return (parsed - _EPOCH) // timedelta(microseconds=1)
 
 
 _PENDING = (
