@@ -60,13 +60,19 @@ class _B(nn.Module):
 class _C(nn.Module):
     def __init__(self, inside: int, middle: int) -> None:
         super().__init__()
-        wide, tall = {"kernel": (1, 7), "padding": (0, 3)}, {"kernel": (7, 1), "padding": (3, 0)}
+
+        def wide(to: int) -> _Conv:
+            return _Conv(middle, to, (1, 7), padding=(0, 3))
+
+        def tall(to: int) -> _Conv:
+            return _Conv(middle, to, (7, 1), padding=(3, 0))
+
         self.branch1x1 = _Conv(inside, 192, 1)
         self.branch7x7_1 = _Conv(inside, middle, 1)
-        self.branch7x7_2, self.branch7x7_3 = _Conv(middle, middle, **wide), _Conv(middle, 192, **tall)
+        self.branch7x7_2, self.branch7x7_3 = wide(middle), tall(192)
         self.branch7x7dbl_1 = _Conv(inside, middle, 1)
-        self.branch7x7dbl_2, self.branch7x7dbl_3 = _Conv(middle, middle, **tall), _Conv(middle, middle, **wide)
-        self.branch7x7dbl_4, self.branch7x7dbl_5 = _Conv(middle, middle, **tall), _Conv(middle, 192, **wide)
+        self.branch7x7dbl_2, self.branch7x7dbl_3 = tall(middle), wide(middle)
+        self.branch7x7dbl_4, self.branch7x7dbl_5 = tall(middle), wide(192)
         self.branch_pool = _Conv(inside, 192, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -153,7 +159,9 @@ def load_inception(path: Path) -> Inception:
         flat = load_file(str(path))
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelRefused(
-            "the feature network is not a readable safetensors file", where=path.name, remedy="convert it to safetensors"
+            "the feature network is not a readable safetensors file",
+            where=path.name,
+            remedy="convert it to safetensors",
         ) from error
     flat = {key: value for key, value in flat.items() if not key.startswith("AuxLogits.")}
     if "fc.bias" not in flat:

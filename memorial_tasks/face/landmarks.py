@@ -40,8 +40,8 @@ _REMEDY = "run `memorial init`, which fetches the face model files again and che
 
 @dataclass(frozen=True)
 class DetectedFace:
-    """One face: box `x, y, w, h` in pixels of the picture, `score` 0..1, six key points [6, 2] in pixels
-    (right eye, left eye, nose tip, mouth, right ear, left ear)."""
+    """One face: box `x, y, w, h` in pixels of the picture, `score` 0..1, six key points [6, 2] in pixels (right eye,
+    left eye, nose tip, mouth, right ear, left ear)."""
 
     x: float
     y: float

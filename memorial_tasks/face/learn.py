@@ -11,12 +11,12 @@ import torch
 
 from memorial_tasks.domain.finding import Finding
 from memorial_tasks.domain.words import Severity
-from memorial_tasks.face import evaluate
+from memorial_tasks.face import album, evaluate
 from memorial_tasks.face.bank import PhotoBank, load_bank
 from memorial_tasks.face.mouth import TEETH_OPENING
 from memorial_tasks.face.networks import RefinerNet
 from memorial_tasks.face.pairs import PairSet, held_out, make_pairs, sources_of
-from memorial_tasks.face.recipes import Recipe, recipe
+from memorial_tasks.face.recipes import Recipe, portrait_config, recipe
 from memorial_tasks.face.refine import Refiner
 from memorial_tasks.face.render import FaceRenderer, write_sheet
 from memorial_tasks.face.train import Pairs, Trained, save_model, train
@@ -53,7 +53,8 @@ def learn_face(
     save_checkpoint: Callable[[], None],
     progress: Progress,
 ) -> dict[str, Any]:
-    """Train on the bank in `folder`; write `model.safetensors`, `card.json`, `sheet.png` into `out`. Returns the card.
+    """Train on the bank in `folder`; write `model.safetensors`, `card.json`, `sheet.png` into `out`, and the portrait
+    GAN's `album.png` and `between.png` where the config trains one. Returns the card.
 
     Raises `InputRefused` for an unknown config or an incomplete bank, `StepFailed` when training diverges for good."""
     started = time.monotonic()
@@ -85,7 +86,7 @@ def learn_face(
             seed,
             checkpoints,
             save_checkpoint,
-            lambda f, m: progress(0.10 + 0.82 * f, m),
+            lambda f, m: progress(0.10 + 0.72 * f, m),
             judge if exam else None,
             device,
         )
@@ -108,10 +109,17 @@ def learn_face(
         )
     findings += _warnings(bank)
     save_model(out / "model.safetensors", generators, plan.scale, {"config": config})
+    portrait = portrait_config(config)
+    drawn: dict[str, Any] | None = None
+    if portrait is not None and len(bank.crops) >= album.FEWEST:
+        drawn = album.learn_album(
+            bank, portrait, seed, out, checkpoints, save_checkpoint, lambda f, m: progress(0.83 + 0.10 * f, m)
+        )
     progress(0.94, "drawing the contact sheet")
     renderer = FaceRenderer(bank, Refiner(generators, plan.scale, bank) if generators else None)
     write_sheet([renderer.close_up(values) for values in SHEET], out / "sheet.png")
     card = model_card(bank, plan, trained, rows, findings, generators, seed, time.monotonic() - started)
+    card["portrait_gan"] = drawn
     (out / "card.json").write_text(json.dumps(card, ensure_ascii=False, indent=1), "utf-8")
     progress(1.0, "face trained")
     return card

@@ -8,8 +8,7 @@ from memorial_tasks.face.pixels import cv2
 
 def soft_matte(rgb: NDArray[np.uint8], coarse: NDArray[np.float32]) -> NDArray[np.float32]:
     """Refine the segmenter's coarse outline (float32 [H, W]) along the picture's edges: a guided filter (He 2013) at
-    two
-    radii. Returns float32 [H, W] in 0..1."""
+    two radii. Returns float32 [H, W] in 0..1."""
     height, width = coarse.shape
     scale = 512 / max(height, width)
     small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else rgb
@@ -41,8 +40,7 @@ def _guided(
 
 def clean_plate(rgb: NDArray[np.uint8], matte: NDArray[np.float32]) -> NDArray[np.uint8]:
     """The background with the person filled in from its borders (a pull-push pyramid): seen only in the narrow strips
-    that
-    a moving head uncovers."""
+    that a moving head uncovers."""
     weight = 1 - cv2.dilate((matte > 0.03).astype(np.uint8), np.ones((7, 7), np.uint8)).astype(np.float32)
     if weight.mean() < 0.02:
         return rgb.copy()

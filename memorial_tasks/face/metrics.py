@@ -130,8 +130,8 @@ def inception_score(logits: Tensor) -> float:
 
 
 def path_length(generator: Generator, noise: int, network: FeatureNetwork, seed: int, count: int = 64) -> float:
-    """Perceptual path length: mean squared change of features along a small step on the great circle between two
-    draws, per squared step. Large: the generator jumps; near 0: it ignores its noise."""
+    """Perceptual path length: mean squared change of features along a small step on the great circle between two draws,
+    per squared step. Large: the generator jumps; near 0: it ignores its noise."""
     step = 1e-2
     draw = torch.Generator().manual_seed(seed)
     a, b = torch.randn(2, count, noise, generator=draw)

@@ -1,8 +1,7 @@
 """Inside of the mouth: the person's own teeth from photos that show them, or a dark cavity with a soft row of teeth.
 
 Teeth do not stretch when a mouth opens. So the picture of an open mouth is hung from the upper lip (upper teeth) and
-set
-on the lower lip (lower teeth and tongue) at its own scale, and only the dark middle gives way.
+set on the lower lip (lower teeth and tongue) at its own scale, and only the dark middle gives way.
 """
 
 from collections.abc import Sequence

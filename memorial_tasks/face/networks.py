@@ -1,8 +1,8 @@
 """The refiner's networks: a small U-Net generator and a patch discriminator (pix2pix, Isola 2017), torch only.
 
 Generator input, 9 channels in -1..1 or 0..1: warped photo (3), the same place from the likest other photos (3), and
-three
-rasters (where it may change, opening, lips or brows). Output: the likest photos' picture corrected, and its own alpha.
+three rasters (where it may change, opening, lips or brows). Output: the likest photos' picture corrected, and its own
+alpha.
 """
 
 from collections.abc import Sequence
@@ -67,10 +67,28 @@ class RefinerNet(nn.Module):
 
 
 class PatchCritic(nn.Module):
-    """Patch discriminator conditioned on the rasters. `forward(picture, rasters) -> (logits [B, 1, h, w],
-    features)`."""
+    """Patch discriminators conditioned on the rasters, one at each scale: full, half ... (pix2pixHD, Wang 2018).
 
-    def __init__(self, base: int, dropout: float = 0.1) -> None:
+    `forward(picture, rasters) -> (logits [B, L], features)`: the logits of all patches of all scales side by side."""
+
+    def __init__(self, base: int, scales: int = 2, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.critics = nn.ModuleList(_ScaleCritic(base, dropout) for _ in range(scales))
+
+    def forward(self, picture: Tensor, rasters: Tensor) -> tuple[Tensor, list[Tensor]]:
+        x = torch.cat([picture, rasters], 1)
+        logits, features = [], []
+        for number, critic in enumerate(self.critics):
+            if number:
+                x = F.avg_pool2d(x, 2)
+            found, inner = critic(x)
+            logits.append(found.flatten(1))
+            features += inner
+        return torch.cat(logits, 1), features
+
+
+class _ScaleCritic(nn.Module):
+    def __init__(self, base: int, dropout: float) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
             [
@@ -83,8 +101,7 @@ class PatchCritic(nn.Module):
         self.last = nn.Conv2d(base * 4, 1, 3, 1, 1)
         he_(self)
 
-    def forward(self, picture: Tensor, rasters: Tensor) -> tuple[Tensor, list[Tensor]]:
-        x = torch.cat([picture, rasters], 1)
+    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         features = []
         for layer in self.layers:
             x = F.leaky_relu(layer(x), 0.2)

@@ -89,8 +89,7 @@ def make_pairs(
     progress: Callable[[float, str], None] | None = None,
 ) -> dict[str, PairSet]:
     """Pairs of every source with every target, a set per patch. References and mouth exemplars come from `learn_from`
-    only,
-    never from the target itself; so an examination photo stays unseen."""
+    only, never from the target itself; so an examination photo stays unseen."""
     base = bank.points[bank.base_index]
     triangles, hole = face_triangles(base)
     anchors = {patch.name: anchor(base, patch, scale) for patch in PATCHES}

@@ -2,8 +2,7 @@
 bones.
 
 What the refiner sees in training and in the film is made by the same functions here: the bent photo, the same place
-from
-the likest other photos bent to the same shape, and rasters of where it may change anything.
+from the likest other photos bent to the same shape, and rasters of where it may change anything.
 """
 
 from collections.abc import Sequence

@@ -1,14 +1,17 @@
 """The portrait GAN of the founding text: noise z to a portrait of the person (DCGAN, Radford 2016), torch only.
 
 Exactly the seeds' losses: L_G = -log D(G(z)) and L_D = -log D(x) - log(1 - D(G(z))), the saturating L_G = log(1 -
-D(G(z)))
-as a switch, alternating training, and every stabiliser as a named switch that an ablation turns off alone. It draws the
-person's album in the model card and is the bench for the losses; the film's frames never come from it (no pose
-control).
+D(G(z))) as a switch, alternating training, and every stabiliser as a named switch that an ablation turns off alone. It
+draws the person's album in the model card and is the bench for the losses; the film's frames never come from it (no
+pose control).
 """
 
+import math
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +20,9 @@ from torch.nn import functional as F
 from memorial_tasks.errors import StepFailed
 from memorial_tasks.face.losses import critic_loss, generator_loss, r1_penalty
 from memorial_tasks.face.networks import he_
+from memorial_tasks.face.saving import Modules, Optimisers, read_state, restore, snapshot, write_state
 
+CHECKPOINT = "portrait-gan.safetensors"
 MOODS = ("neutral", "warm", "happy", "sad", "calm", "proud", "grateful")
 
 
@@ -45,6 +50,7 @@ class GanConfig:
     r1_every: int = 8
     diff_augment: bool = True
     ema: float = 0.999  # 0 switches averaging off
+    checkpoint_s: float = 30.0
 
     @property
     def rates(self) -> tuple[float, float]:
@@ -130,10 +136,13 @@ def train_portrait_gan(
     moods: Tensor | None = None,
     progress: Callable[[float, str], None] = lambda fraction, message: None,
     device: torch.device | None = None,
+    checkpoints: Path | None = None,
+    save_checkpoint: Callable[[], None] = lambda: None,
 ) -> GanResult:
     """Alternate one D and one G update a step on `pictures` float [N, 3, side, side] in -1..1, `moods` int [N].
 
-    Deterministic on a CPU for a seed. `StepFailed` when a loss is not finite."""
+    Deterministic on a CPU for a seed; what a kill left in the folder `checkpoints` is continued to the very same
+    weights. `StepFailed` when a loss is not finite."""
     device = device or torch.device("cpu")
     torch.manual_seed(seed)
     generator, critic = PortraitGenerator(config).to(device), PortraitCritic(config).to(device)
@@ -142,13 +151,17 @@ def train_portrait_gan(
     d_rate, g_rate = config.rates
     g_optimiser = torch.optim.Adam(generator.parameters(), g_rate, betas=(0.5, 0.999))
     d_optimiser = torch.optim.Adam(critic.parameters(), d_rate, betas=(0.5, 0.999))
-    schedules = (
-        [torch.optim.lr_scheduler.CosineAnnealingLR(o, config.steps) for o in (g_optimiser, d_optimiser)]
-        if config.schedule
-        else []
-    )
     result = GanResult(average, critic)
-    for step in range(config.steps):
+    modules = {"g": generator, "d": critic, "e": average}
+    optimisers = {"go": g_optimiser, "do": d_optimiser}
+    identity = {"config": asdict(config), "seed": seed, "pictures": len(pictures)}
+    path = checkpoints / CHECKPOINT if checkpoints else None
+    begin, last_save = _resume(path, identity, modules, optimisers, result, device), time.monotonic()
+    for step in range(begin, config.steps):
+        torch.manual_seed(seed * 1_000_003 + step)  # draws depend on seed and step alone: a resumed run repeats them
+        for optimiser, rate in ((g_optimiser, g_rate), (d_optimiser, d_rate)):
+            for group in optimiser.param_groups:
+                group["lr"] = rate * (0.5 * (1 + math.cos(math.pi * step / config.steps)) if config.schedule else 1)
         index = torch.randint(len(pictures), (config.batch,))
         real = pictures[index].to(device)
         mood = moods[index].to(device) if moods is not None and config.moods else None
@@ -161,8 +174,6 @@ def train_portrait_gan(
         if config.clip:
             nn.utils.clip_grad_norm_(generator.parameters(), config.clip)
         g_optimiser.step()
-        for schedule in schedules:
-            schedule.step()
         _average(average, generator, config.ema, step)
         row["g"] = float(g_loss.detach())
         if not all(value == value and abs(value) < 1e6 for value in row.values()):
@@ -172,9 +183,32 @@ def train_portrait_gan(
                 remedy="use the stabilisers, or another seed",
             )
         result.curves.append(row)
-        progress((step + 1) / config.steps, f"step {step + 1} of {config.steps}")
+        progress((step + 1) / config.steps, f"portraits: step {step + 1} of {config.steps}")
+        if path is not None and time.monotonic() - last_save >= config.checkpoint_s:
+            tensors = snapshot(modules, optimisers)
+            write_state(path, tensors, identity, {"step": step + 1, "curves": result.curves})
+            save_checkpoint()
+            last_save = time.monotonic()
     average.requires_grad_(False).eval()
     return result
+
+
+def _resume(
+    path: Path | None,
+    identity: dict[str, Any],
+    modules: Modules,
+    optimisers: Optimisers,
+    result: GanResult,
+    device: torch.device,
+) -> int:
+    """The step to go on with; 0 without a checkpoint of the same training."""
+    found = read_state(path, identity, device) if path else None
+    if found is None:
+        return 0
+    flat, state = found
+    restore(flat, modules, optimisers)
+    result.curves.extend(state["curves"])
+    return int(state["step"])
 
 
 def _critic_update(

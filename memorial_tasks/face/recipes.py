@@ -36,6 +36,7 @@ class Recipe:
     diff_augment: bool = True
     checkpoint_s: float = 15.0
     evaluate_every: int = 60
+    scales: int = 2  # of the discriminator
     precision: str = "float32"  # or bfloat16, where the device has it
 
     @property

@@ -1,8 +1,7 @@
 """The talking portrait: performance curves in, full portrait frames out.
 
 Each frame bends the person's own photo by the rig (skin, hair and clothes are never redrawn), lays the mouth's inside
-and
-the eyeballs behind lips and lids, and lets the trained refiner correct mouth and eyes where it has learned to. The
+and the eyeballs behind lips and lids, and lets the trained refiner correct mouth and eyes where it has learned to. The
 background stays still behind the person's matte.
 """
 
@@ -63,8 +62,7 @@ class FaceRenderer:
     @staticmethod
     def load(bank_dir: Path, model: Path | None = None) -> "FaceRenderer":
         """Read `bank.safetensors`, `bank.json` and `base.png` from a folder, and the refiner from the file `model`;
-        when no
-        file is given, from `model.safetensors` beside the bank if there is one.
+        when no file is given, from `model.safetensors` beside the bank if there is one.
 
         Raises `InputRefused` when the bank is incomplete and `ModelRefused` when the weights are of another
         architecture."""

@@ -1,10 +1,10 @@
 """The driver rig: performance channels to positions of the surface points.
 
 Hand-made offsets after the Facial Action Coding System (Ekman & Friesen 1978), laid on the person's own mesh: jaw
-AU26/27,
-stretch AU20, pucker AU18, press AU24, tuck, smile AU12 with cheek AU6, corners down AU15, brows AU1/2/4, lids AU43/7.
-All offsets are linear in the channels except the lips' meeting line: mouth opening is absolute, so 0 closes the lips of
-any base photo, also of a toothy smile. Head turns are rotations of the mesh about the neck, with the mesh's depth.
+AU26/27, stretch AU20, pucker AU18, press AU24, tuck, smile AU12 with cheek AU6, corners down AU15, brows AU1/2/4, lids
+AU43/7. All offsets are linear in the channels except the lips' meeting line: mouth opening is absolute, so 0 closes the
+lips of any base photo, also of a toothy smile. Head turns are rotations of the mesh about the neck, with the mesh's
+depth.
 """
 
 from collections.abc import Mapping, Sequence

@@ -23,10 +23,8 @@ class Surface:
 
     `points` float32 [V, 3] (the first 468 are the mesh), `triangles` int32 [M, 3], `hole` bool [M] marks mouth and eye
     openings and slivers, `outer` int32 [V]: for ring points the index of the oval point they follow (else -1), `follow`
-    float32
-    [V]:
-    how much of that point's expression they take over, `head` float32 [V]: share of the head motion, `body`: of
-    breathing.
+    float32 [V]: how much of that point's expression they take over, `head` float32 [V]: share of the head motion,
+    `body`: of breathing.
     """
 
     points: NDArray[np.float32]

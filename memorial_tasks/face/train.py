@@ -1,17 +1,18 @@
 """Training the refiner: supervised first, then against a discriminator; torch, safetensors and the standard library
 only.
 
-Features: alternating updates with the seeds' losses, R1, DiffAugment, feature matching, EMA, gradient clipping, both
-orders
-of rates, a checkpoint every few seconds from which training continues to the very same weights, and an answer to losses
-that are not finite or run away: back to the last good state at half the rate. Limits: one process, one device.
+Features: alternating updates with the seeds' losses, R1, DiffAugment, feature matching at two scales, EMA, gradient
+clipping, both orders of rates, bfloat16 where asked, a checkpoint every few seconds from which training continues to
+the very same weights. Answers: losses that are not finite or run away go back to the last good state at half the rate;
+a discriminator at chance, or one that always wins, gets another rate; too little memory a smaller batch. Limits: one
+process, one device.
 """
 
 import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,10 @@ from memorial_tasks.face.losses import (
 )
 from memorial_tasks.face.networks import PatchCritic, RefinerNet, composite
 from memorial_tasks.face.recipes import Recipe
+from memorial_tasks.face.saving import Modules, Optimisers, read_state, restore, snapshot, write_state
 
 CHECKPOINT = "face-training.safetensors"
+WATCHED, CHANCE, SURE = 50, 0.55, 0.95  # adversarial steps looked at together; shares of right answers
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,9 @@ class _State:
     step: int = 0
     seconds: float = 0.0
     rate: float = 1.0
+    batch: int = 0
+    critic_rate: float = 1.0
+    told: list[float] = field(default_factory=list)  # how often the critics were right lately
     best: dict[str, float] = field(default_factory=dict)
     curves: list[dict[str, float]] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
@@ -110,26 +116,27 @@ def train(
     """Train one generator a patch.
 
     `evaluate(patch, generator) -> dB` scores on photos never trained on; the best average seen is returned. A
-    checkpoint in
-    the folder `checkpoints` of the same recipe and seed is continued. Deterministic on a CPU as long as the time budget
-    `recipe.seconds` does not end it early. Raises `StepFailed` when training diverges again and again.
+    checkpoint in the folder `checkpoints` of the same recipe and seed is continued. Deterministic on a CPU as long as
+    the time budget `recipe.seconds` does not end it early. Raises `StepFailed` when training diverges again and again.
     """
     device = device or torch.device("cpu")
     torch.manual_seed(seed)
     parts = {name: _new_part(recipe, device) for name in pairs}
     kept = {name: _copy(part.average) for name, part in parts.items()}
-    state = _State()
+    state = _State(batch=recipe.batch)
     resumed = _resume(checkpoints / CHECKPOINT, recipe, seed, parts, kept, state, device)
     names = list(pairs)
-    snapshot, good, failures = _tensors(parts, kept), state.step, 0
+    last, good, failures = snapshot(*_pieces(parts, kept)), state.step, 0
     clock = _clock(device)
     started, last_save = clock() - state.seconds, time.monotonic()
     while state.step < recipe.steps and clock() - started < recipe.seconds:
         name = names[1] if len(names) > 1 and state.step % 3 == 2 else names[0]
-        losses = _step(parts[name], pairs[name], recipe, seed, state, device)
-        if not all(math.isfinite(v) for v in losses.values()) or losses["l1"] > 4 * max(
-            state.best.get("l1:" + name, math.inf), 0.02
-        ):
+        try:
+            losses = _step(parts[name], pairs[name], recipe, seed, state, device)
+        except torch.OutOfMemoryError:
+            _halve_batch(state, parts)
+            continue
+        if _ran_away(losses, state.best.get("l1:" + name, math.inf)):
             failures += 1
             if failures > 5:
                 raise StepFailed(
@@ -138,9 +145,10 @@ def train(
                     remedy="use fewer, cleaner photos or another seed",
                 )
             state.events.append(f"step {state.step}: losses ran away, back to step {good} at half the rate")
-            _load_tensors(snapshot, parts, kept)
+            restore(last, *_pieces(parts, kept))
             state.step, state.rate = good + 1, state.rate * 0.5  # other batches than those that led astray
             continue
+        _balance(state, losses)
         state.best["l1:" + name] = min(state.best.get("l1:" + name, math.inf), losses["l1"])
         state.step += 1
         if state.step % 10 == 0 or state.step == recipe.steps:
@@ -154,7 +162,7 @@ def train(
         if evaluate is not None and (state.step % recipe.evaluate_every == 0 or state.step == recipe.steps):
             _judge(parts, kept, state, evaluate)
         if state.step % 25 == 0:
-            snapshot, good = _tensors(parts, kept), state.step
+            last, good = snapshot(*_pieces(parts, kept)), state.step
         state.seconds = clock() - started
         left = max(0.0, min(recipe.seconds - state.seconds, state.seconds / state.step * (recipe.steps - state.step)))
         progress(
@@ -178,6 +186,26 @@ def train(
     )
 
 
+def _ran_away(losses: Mapping[str, float], best: float) -> bool:
+    """Whether a loss is not finite, or four times the best one so far."""
+    return not all(math.isfinite(v) for v in losses.values()) or losses["l1"] > 4 * max(best, 0.02)
+
+
+def _halve_batch(state: _State, parts: Mapping[str, Part]) -> None:
+    """Answer to too little memory. Raises `StepFailed` when one pair at a time is too much already."""
+    if state.batch == 1:
+        raise StepFailed(
+            "the device has too little memory for a batch of one", where="train_face", remedy="use config cpu"
+        )
+    state.batch //= 2
+    state.events.append(f"step {state.step}: out of memory, going on with batches of {state.batch}")
+    for part in parts.values():
+        part.g_optimiser.zero_grad(set_to_none=True)
+        part.d_optimiser.zero_grad(set_to_none=True)
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 def _clock(device: torch.device) -> Callable[[], float]:
     """Seconds of work: on a CPU the time the process really had, so that a busy machine does not shorten the
     training."""
@@ -189,7 +217,7 @@ def _clock(device: torch.device) -> Callable[[], float]:
 def _new_part(recipe: Recipe, device: torch.device) -> Part:
     d_rate, g_rate = recipe.rates
     generator = RefinerNet(recipe.channels).to(device)
-    critic = PatchCritic(recipe.critic).to(device)
+    critic = PatchCritic(recipe.critic, recipe.scales).to(device)
     return Part(
         generator,
         critic,
@@ -212,18 +240,19 @@ def _step(part: Part, pairs: Pairs, recipe: Recipe, seed: int, state: _State, de
     step = state.step
     torch.manual_seed(seed * 1_000_003 + step)
     draw = torch.Generator().manual_seed(seed * 1_000_003 + step)
-    index = torch.multinomial(pairs.weight, recipe.batch, replacement=True, generator=draw)
+    index = torch.multinomial(pairs.weight, state.batch, replacement=True, generator=draw)
     inputs, target = pairs.batch(index, draw, device)
     mask, rasters = inputs[:, 6:7], inputs[:, 6:]
     weight = mask * (1 + inputs[:, 7:8]) + 1e-3
     ramp = max(0.0, min(1.0, (step - recipe.warm_up) / max(1, (recipe.steps - recipe.warm_up) // 2)))
     cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, step / recipe.steps)))
     d_rate, g_rate = recipe.rates
-    for optimiser, rate in ((part.g_optimiser, g_rate), (part.d_optimiser, d_rate)):
+    for optimiser, rate in ((part.g_optimiser, g_rate), (part.d_optimiser, d_rate * state.critic_rate)):
         for group in optimiser.param_groups:
             group["lr"] = rate * state.rate * (0.1 + 0.9 * cosine)
-    picture, alpha = part.generator(inputs)
-    made = composite(inputs, picture, alpha)
+    with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16" and device.type == "cuda"):
+        picture, alpha = part.generator(inputs)
+    made = composite(inputs, picture.float(), alpha.float())
     l1 = ((made - target).abs() * weight).sum() / (weight.sum() * 3)
     loss = 10 * l1 + 2 * pyramid_l1(made, target, weight) + 0.01 * total_variation(alpha)
     losses = {"l1": float(l1.detach()), "d": 0.0, "g": 0.0, "real": 0.5}
@@ -256,6 +285,24 @@ def _step(part: Part, pairs: Pairs, recipe: Recipe, seed: int, state: _State, de
         for mean, value in zip(part.average.parameters(), part.generator.parameters(), strict=True):
             mean.lerp_(value, 1 - decay)
     return losses
+
+
+def _balance(state: _State, losses: Mapping[str, float]) -> None:
+    """Watch how often the critics are right and answer: at chance they teach nothing and learn faster, always right
+    they are too strong and learn slower. Every answer is an event, and the rate stays within a factor of four."""
+    if losses["d"] == 0.0:
+        return  # still supervised
+    state.told.append(losses["real"])
+    if len(state.told) < WATCHED:
+        return
+    right = sum(state.told) / len(state.told)
+    state.told.clear()
+    if right < CHANCE and state.critic_rate < 4:
+        state.critic_rate *= 2
+        state.events.append(f"step {state.step}: the discriminator is at chance ({right:.2f}), its rate is doubled")
+    elif right > SURE and state.critic_rate > 0.25:
+        state.critic_rate /= 2
+        state.events.append(f"step {state.step}: the discriminator wins ({right:.2f}), its rate is halved")
 
 
 def _critic_step(
@@ -291,63 +338,35 @@ def _judge(
             kept[name].load_state_dict(part.average.state_dict())
 
 
-# --- checkpoints
-# -------------------------------------------------------------------------------------------------------
+# --- checkpoints ---
 
 
-def _tensors(parts: dict[str, Part], kept: dict[str, RefinerNet]) -> dict[str, Tensor]:
-    """Every weight and every optimiser moment as a flat map of copies."""
-    flat: dict[str, Tensor] = {}
+def _pieces(parts: Mapping[str, Part], kept: Mapping[str, RefinerNet]) -> tuple[Modules, Optimisers]:
+    """Everything that changes in training, by name."""
+    modules: dict[str, torch.nn.Module] = {}
+    optimisers: dict[str, torch.optim.Optimizer] = {}
     for name, part in parts.items():
-        for role, module in (("g", part.generator), ("d", part.critic), ("e", part.average), ("k", kept[name])):
-            for key, value in module.state_dict().items():
-                flat[f"{name}.{role}.{key}"] = value.detach().cpu().clone()
-        for role, optimiser in (("go", part.g_optimiser), ("do", part.d_optimiser)):
-            for number, moments in optimiser.state_dict()["state"].items():
-                for key, value in moments.items():
-                    flat[f"{name}.{role}.{number}.{key}"] = torch.as_tensor(value).detach().cpu().clone()
-    return flat
+        modules |= {f"{name}.g": part.generator, f"{name}.d": part.critic, f"{name}.e": part.average}
+        modules[f"{name}.k"] = kept[name]
+        optimisers |= {f"{name}.go": part.g_optimiser, f"{name}.do": part.d_optimiser}
+    return modules, optimisers
 
 
-def _load_tensors(flat: Mapping[str, Tensor], parts: dict[str, Part], kept: dict[str, RefinerNet]) -> None:
-    for name, part in parts.items():
-        for role, module in (("g", part.generator), ("d", part.critic), ("e", part.average), ("k", kept[name])):
-            prefix = f"{name}.{role}."
-            module.load_state_dict({k[len(prefix) :]: v for k, v in flat.items() if k.startswith(prefix)})
-        for role, optimiser in (("go", part.g_optimiser), ("do", part.d_optimiser)):
-            prefix = f"{name}.{role}."
-            moments: dict[int, dict[str, Tensor]] = {}
-            for key, value in flat.items():
-                if key.startswith(prefix):
-                    number, field_name = key[len(prefix) :].split(".")
-                    moments.setdefault(int(number), {})[field_name] = value.clone()
-            document = optimiser.state_dict()
-            document["state"] = moments
-            optimiser.load_state_dict(document)
-
-
-def _save(
-    path: Path, recipe: Recipe, seed: int, parts: dict[str, Part], kept: dict[str, RefinerNet], state: _State
-) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    about = {
+def _identity(recipe: Recipe, seed: int, parts: Mapping[str, Part]) -> dict[str, Any]:
+    """A checkpoint is continued only by a training of the same of these."""
+    return {
         "recipe": recipe.name,
         "channels": list(recipe.channels),
         "steps": recipe.steps,
         "seed": seed,
         "patches": sorted(parts),
-        "state": {
-            "step": state.step,
-            "seconds": state.seconds,
-            "rate": state.rate,
-            "best": state.best,
-            "curves": state.curves,
-            "events": state.events,
-        },
     }
-    part_file = path.with_suffix(".part")
-    save_file(_tensors(parts, kept), str(part_file), metadata={"face": json.dumps(about)})
-    part_file.replace(path)  # a kill in between leaves the older checkpoint whole
+
+
+def _save(
+    path: Path, recipe: Recipe, seed: int, parts: dict[str, Part], kept: dict[str, RefinerNet], state: _State
+) -> None:
+    write_state(path, snapshot(*_pieces(parts, kept)), _identity(recipe, seed, parts), asdict(state))
 
 
 def _resume(
@@ -359,32 +378,17 @@ def _resume(
     state: _State,
     device: torch.device,
 ) -> bool:
-    if not path.is_file():
+    found = read_state(path, _identity(recipe, seed, parts), device)
+    if found is None:
         return False
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            about: dict[str, Any] = json.loads((file.metadata() or {}).get("face", "{}"))
-            flat = {key: file.get_tensor(key).to(device) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError):
-        return False  # a torn file: train anew rather than fail
-    wanted = {
-        "recipe": recipe.name,
-        "channels": list(recipe.channels),
-        "steps": recipe.steps,
-        "seed": seed,
-        "patches": sorted(parts),
-    }
-    if {key: about.get(key) for key in wanted} != wanted:
-        return False
-    _load_tensors(flat, parts, kept)
-    saved = about["state"]
-    state.step, state.seconds, state.rate = int(saved["step"]), float(saved["seconds"]), float(saved["rate"])
-    state.best, state.curves, state.events = dict(saved["best"]), list(saved["curves"]), list(saved["events"])
+    flat, saved = found
+    restore(flat, *_pieces(parts, kept))
+    for name, value in saved.items():
+        setattr(state, name, value)
     return True
 
 
-# --- the delivered model
-# -----------------------------------------------------------------------------------------------
+# --- the delivered model ---
 
 
 def save_model(path: Path, generators: Mapping[str, RefinerNet], scale: float, about: Mapping[str, Any]) -> None:

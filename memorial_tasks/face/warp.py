@@ -1,8 +1,7 @@
 """Bending a picture by a triangulated surface: where does each output pixel come from?
 
 The map is drawn coarsely (triangle labels by polygon filling, one affine map a triangle) and enlarged linearly; the
-mouth
-and the eyes, where neighbouring pixels come from far apart, are drawn again at full resolution.
+mouth and the eyes, where neighbouring pixels come from far apart, are drawn again at full resolution.
 """
 
 from dataclasses import dataclass
@@ -72,10 +71,8 @@ def label_map(
     first: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.int32]:
     """Which triangle covers each pixel of `region`, int32 [ceil(H/step), ceil(W/step)]. The filler also paints the rim
-    of
-    a triangle, so thin ones come first and their neighbours correct them; flat ones are not painted at all, for a
-    closed
-    mouth's hole must not draw a line. `first` triangles (openings) are painted before all others."""
+    of a triangle, so thin ones come first and their neighbours correct them; flat ones are not painted at all, for a
+    closed mouth's hole must not draw a line. `first` triangles (openings) are painted before all others."""
     rows, columns = -(-region.height // step), -(-region.width // step)
     labels = np.full((rows, columns), -1, np.int32)
     corners = (target[:, :2].astype(np.float64) - (region.left, region.top) + 0.5) / step - 0.5

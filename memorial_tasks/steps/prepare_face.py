@@ -33,6 +33,8 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
             [Problem("face.no_photos", "no photo was given", "add photos of the person", field="materials.photos")]
         )
     refused = _refused_by_gate(context)
+    if refused >= {path.stem for path in files}:
+        refused = set()  # the bank says itself what is wrong with each photo
     models = FaceModels.load(context.assets)
     candidates = Candidates(models)
     for number, path in enumerate(files):
@@ -61,9 +63,13 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
 
 
 def _refused_by_gate(context: StepContext) -> set[str]:
-    """Photos the quality gate found unusable (critical findings on a photo)."""
-    report = context.optional("quality/report.json")
-    if report is None:
-        return set()
-    findings = json.loads(report.read_text("utf-8")).get("findings", [])
-    return {f["material"] for f in findings if f.get("severity") == "critical" and f.get("material")}
+    """Photos the quality gate found critical or not usable: it told the family that they are not used."""
+    refused: set[str] = set()
+    report, measured = context.optional("quality/report.json"), context.optional("quality/measurements.json")
+    if report is not None:
+        findings = json.loads(report.read_text("utf-8")).get("findings", [])
+        refused |= {f["material"] for f in findings if f.get("severity") == "critical" and f.get("material")}
+    if measured is not None:
+        photos = json.loads(measured.read_text("utf-8")).get("photos", {})
+        refused |= {name for name, numbers in photos.items() if numbers.get("usable") == 0}
+    return refused

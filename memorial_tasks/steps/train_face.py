@@ -17,7 +17,8 @@ class Params(Record):
 
 
 def run(context: StepContext, params: Params) -> dict[str, Any]:
-    """``face/bank.*``, ``face/base.png`` -> ``face/model.safetensors``, ``face/card.json``, ``face/sheet.png``."""
+    """``face/bank.*``, ``face/base.png`` -> ``face/model.safetensors``, ``face/card.json``, ``face/sheet.png``, and,
+    where the config trains the portrait GAN, ``face/album.png`` and ``face/between.png``."""
     from memorial_tasks.face.learn import learn_face
 
     for name in ("face/bank.safetensors", "face/bank.json", "face/base.png"):

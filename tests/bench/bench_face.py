@@ -19,12 +19,15 @@ from numpy.typing import NDArray
 
 from memorial_tasks.domain.finding import Finding
 from memorial_tasks.face import evaluate
+from memorial_tasks.face.album import portraits
 from memorial_tasks.face.bank import PhotoBank, build_bank, match_colours, measure
 from memorial_tasks.face.identity import likeness, likeness_features
 from memorial_tasks.face.landmarks import FaceModels
 from memorial_tasks.face.learn import _tensors
-from memorial_tasks.face.pairs import held_out, make_pairs, sources_of
-from memorial_tasks.face.recipes import recipe
+from memorial_tasks.face.metrics import RandomFeatures, features_of, kernel_distance
+from memorial_tasks.face.pairs import PairSet, held_out, make_pairs, sources_of
+from memorial_tasks.face.portrait_gan import GanConfig, PortraitGenerator, sample, train_portrait_gan
+from memorial_tasks.face.recipes import Recipe, recipe
 from memorial_tasks.face.refine import Refiner
 from memorial_tasks.face.render import FaceRenderer
 from memorial_tasks.face.train import train
@@ -57,6 +60,7 @@ def run() -> dict[str, float]:
         )
     result["face.train_s"] = time.process_time() - began
     rows = evaluate.compare(trained.generators, tests)
+    result |= _peers(bank, plan, pairs, tests, learn, exam)
     result |= {
         "face.mouth_eye_psnr": rows["ours"].psnr,
         "face.mouth_eye_psnr_warp": rows["warp"].psnr,
@@ -66,6 +70,48 @@ def run() -> dict[str, float]:
         "face.fps": _speed(bank, Refiner(trained.generators, plan.scale, bank)),
     }
     return {name: round(float(value), 4) for name, value in result.items()}
+
+
+def _peers(
+    bank: PhotoBank,
+    plan: Recipe,
+    pairs: dict[str, PairSet],
+    tests: dict[str, PairSet],
+    learn: list[int],
+    exam: list[int],
+) -> dict[str, float]:
+    """The same examination for others, each with the same network and the same time: ours without its adversarial part,
+    a landmark-to-picture generator (pix2pix-style: it sees the rasters, never the bent photo), and, for the likeness of
+    whole portraits, a plain DCGAN beside the untrained one and beside the photos themselves."""
+
+    def blind(found: PairSet) -> PairSet:
+        inputs = found.inputs.copy()
+        inputs[:, :6], inputs[:, 6] = 127, 255
+        return replace(found, inputs=inputs)
+
+    rows: dict[str, float] = {}
+    for name, these, exams, config in (
+        ("supervised_only", pairs, tests, replace(plan, warm_up=plan.steps)),
+        ("pix2pix", {n: blind(p) for n, p in pairs.items()}, {n: blind(p) for n, p in tests.items()}, plan),
+    ):
+        print(f"face: training the peer {name}", file=sys.stderr, flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            tensors = {n: _tensors(bank, found) for n, found in these.items()}
+            peer = train(tensors, config, 1, Path(folder), lambda: None, lambda f, m: None)
+        made = {n: evaluate.refined(peer.generators[n], found) for n, found in exams.items()}
+        found_score = evaluate.score(made, tests)
+        rows |= {f"face.{name}_psnr": found_score.psnr, f"face.{name}_sharpness": found_score.sharpness}
+    gan = GanConfig(side=32, width=16, noise=64, batch=16, steps=400)
+    album = portraits(replace(bank, crops=bank.crops[learn]), 32)
+    unseen = portraits(replace(bank, crops=bank.crops[exam]), 32)
+    trained = train_portrait_gan(album, gan, 1)
+    network = RandomFeatures()
+    for name, generator in (("dcgan", trained.generator), ("dcgan_untrained", PortraitGenerator(gan).eval())):
+        (a, _), (b, _) = features_of(network, sample(generator, 64, 1)), features_of(network, unseen)
+        rows[f"face.{name}_kd_random"] = kernel_distance(a, b)
+    (a, _), (b, _) = features_of(network, album), features_of(network, unseen)
+    rows["face.photos_kd_random"] = kernel_distance(a, b)
+    return rows
 
 
 def _speed(bank: PhotoBank, refiner: Refiner) -> float:

@@ -15,7 +15,7 @@ from memorial_tasks.face import evaluate, learn
 from memorial_tasks.face import train as training
 from memorial_tasks.face.bank import load_bank, save_bank
 from memorial_tasks.face.learn import learn_face
-from memorial_tasks.face.networks import RefinerNet, composite
+from memorial_tasks.face.networks import PatchCritic, RefinerNet, composite
 from memorial_tasks.face.pairs import held_out, make_pairs
 from memorial_tasks.face.recipes import recipe
 from memorial_tasks.face.refine import Refiner
@@ -101,6 +101,48 @@ def test_hopeless_divergence_fails_instead_of_delivering(tmp_path: Path, monkeyp
     monkeypatch.setattr(training, "_step", lambda *arguments: {"l1": float("nan")})
     with pytest.raises(StepFailed):
         train(toy(), SMALL, 3, tmp_path, lambda: None, quiet)
+
+
+def test_too_little_memory_is_answered_by_a_smaller_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device is the double here: it runs out of memory on batches above one."""
+    real = training._step
+
+    def tight(part: object, pairs: object, plan: object, seed: int, state: training._State, device: object) -> object:
+        if state.batch > 1:
+            raise torch.OutOfMemoryError("too much")
+        return real(part, pairs, plan, seed, state, device)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(training, "_step", tight)
+    result = train(toy(), SMALL, 3, tmp_path, lambda: None, quiet)
+    assert result.steps == SMALL.steps
+    assert [event for event in result.events if "batches of 1" in event]
+
+    def none_at_all(*arguments: object) -> object:
+        raise torch.OutOfMemoryError("too much")
+
+    monkeypatch.setattr(training, "_step", none_at_all)
+    with pytest.raises(StepFailed, match="memory"):
+        train(toy(), SMALL, 4, tmp_path / "other", lambda: None, quiet)
+
+
+@pytest.mark.parametrize(("right", "rate", "word"), [(0.5, 2.0, "chance"), (1.0, 0.5, "wins"), (0.75, 1.0, "")])
+def test_a_discriminator_at_chance_or_too_strong_is_answered(right: float, rate: float, word: str) -> None:
+    state = training._State()
+    training._balance(state, {"d": 0.0, "real": right})  # still supervised: nothing to judge
+    for _ in range(training.WATCHED):
+        training._balance(state, {"d": 1.4, "real": right})
+    assert state.critic_rate == rate
+    assert [word in event for event in state.events] == ([True] if word else [])
+    for _ in range(20 * training.WATCHED):
+        training._balance(state, {"d": 1.4, "real": right})
+    assert 0.25 <= state.critic_rate <= 4
+
+
+def test_the_discriminator_judges_at_two_scales() -> None:
+    picture, rasters = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32)
+    one, two = PatchCritic(4, scales=1), PatchCritic(4, scales=2)
+    assert two(picture, rasters)[0].shape[1] > one(picture, rasters)[0].shape[1]
+    assert len(two(picture, rasters)[1]) == 2 * len(one(picture, rasters)[1])
 
 
 def test_outside_the_mask_not_a_pixel_changes() -> None:
