@@ -1,4 +1,4 @@
-"""How long and how large the face is trained: `configs/tiny.yaml` for tests and demos, `cpu`, `production` for a GPU."""
+"""How long and how large the face is trained: `configs/tiny.yaml` for tests and demos, `cpu`, `production` (a GPU)."""
 
 from dataclasses import dataclass
 from pathlib import Path
