@@ -46,6 +46,9 @@ class Settings(BaseSettings):
     train: str = Field(default="cpu", pattern="^(tiny|cpu|production)$", description="training configuration")
     api_port: int = Field(default=8080, ge=1, le=65535, description="port of Airflow's pages")
     parallelism: int = Field(default=4, ge=1, le=64, description="tasks Airflow runs at once on this machine")
+    step_command: str = Field(
+        default="python -m memorial_tasks.steps", min_length=1, description="what runs a step; 'python' is our own"
+    )
     base_url: str | None = Field(default=None, description="address under which people reach Airflow's pages")
 
     @cached_property

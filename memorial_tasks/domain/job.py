@@ -32,6 +32,7 @@ class Job(Record):
     code_version: str
     seed: int = 0
     permit: str
+    attempt: str = ""  # the permit's id: names this attempt in what it leaves behind
 
 
 class Result(Record):
@@ -52,4 +53,5 @@ class Result(Record):
     peak_memory_mb: float
     gpu: str = ""
     gpu_minutes: float = 0.0
+    gpu_driver: str = ""
     resumed: bool = False

@@ -56,11 +56,11 @@ def replay(
                 )
             planned = plan(studio, connection, order, step)
             token = permit_for(studio, connection, order, step, modalities_of(step))
-        _, key = release_key(studio, token, order, step, who)
+        permit, key = release_key(studio, token, order, step, who)
         say(f"{step}: again")
         prefix = f"vault://orders/{order_id}/replay/{secrets.token_hex(8)}"
         try:
-            result = compute(studio, order, planned, token, key, prefix)
+            result = compute(studio, order, planned, token, permit, key, prefix)
             found = compare(step, row.outputs, result.outputs)
         finally:
             for uri in studio.store.listing(prefix):

@@ -1,8 +1,13 @@
-"""Running one step of one order: permit, key, job, process, registry, audit. The heart of the control plane."""
+"""Running one step of one order, in three acts: prepare (permit, key, job), launch, collect (result, registry, audit).
+
+The heart of the control plane. The first and the last act are the same wherever the step runs.
+"""
 
 import logging
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from memorial_tasks.database import registry
@@ -18,9 +23,10 @@ from memorial_tasks.production.graph import DOCUMENT, INPUTS, MATERIAL, gather, 
 from memorial_tasks.production.params import step_params
 from memorial_tasks.production.studio import Studio, Who
 from memorial_tasks.steps.code import code_version, modalities, result_key
-from memorial_tasks.steps.process import StepSecrets
-from memorial_tasks.steps.runner import run_step_locally
+from memorial_tasks.steps.process import JOB, StepSecrets
+from memorial_tasks.steps.runner import Ended, Ticket, outcome, run_step_locally, step_command
 from memorial_tasks.vault.signing import public_pem
+from memorial_tasks.vault.store import EncryptedStore
 
 log = logging.getLogger(__name__)
 
@@ -105,10 +111,25 @@ def modalities_of(step: str) -> tuple[str, ...]:
     return modalities(step) if step in INPUTS else ()
 
 
-def run_step(studio: Studio, order_id: str, step: str, who: Who, progress: Progress | None = None) -> StepRunRow:
-    """Run one step of an order, or return its result when it is there already.
+@dataclass(frozen=True)
+class Prepared:
+    """One attempt at a step, ready to start: everything the data plane needs and the control plane must hand over."""
 
-    A live permit is needed even for a result that exists: reusing is using.
+    planned: Planned
+    ticket: Ticket
+    secrets: StepSecrets
+
+    @property
+    def job_uri(self) -> str:
+        """Where the sealed job document lies."""
+        return f"{self.ticket.prefix}/{JOB}"
+
+
+def prepare(studio: Studio, order_id: str, step: str, who: Who) -> Prepared | StepRunRow:
+    """First act: ask for permit and key, open the step's row, put the job where the step finds it.
+
+    Returns the step's row instead when its result is there already. A live permit is needed even then: reusing is
+    using. Raises `ConsentRefused` when consent does not cover the step now.
     """
     with studio.transaction() as connection:
         order = studio.order(connection, order_id)
@@ -137,24 +158,12 @@ def run_step(studio: Studio, order_id: str, step: str, who: Who, progress: Progr
             refs={f"input/{artifact.name}": artifact.sha256 for artifact in planned.inputs[:400]},
             data={"step": step, "result_key": planned.key, "code": planned.version, "seed": planned.seed},
         )
-    try:
-        result = compute(studio, order, planned, token, data_key, planned.prefix(order), progress)
-    except MemorialError as error:
-        _record_failure(studio, order, planned, error, who)
-        raise
-    return _record_result(studio, order, result, permit, who)
+    return _prepared(studio, order, planned, token, permit, data_key, planned.prefix(order))
 
 
-def compute(
-    studio: Studio,
-    order: OrderRow,
-    planned: Planned,
-    token: str,
-    data_key: bytes,
-    prefix: str,
-    progress: Progress | None = None,
-) -> Result:
-    """Have the data plane do a planned step, with its outputs below `prefix`. Writes nothing into the registry."""
+def _prepared(
+    studio: Studio, order: OrderRow, planned: Planned, token: str, permit: Permit, data_key: bytes, prefix: str
+) -> Prepared:
     marks = planned.step in {"seal", "output_gate"}
     job = Job(
         step=planned.step,
@@ -167,6 +176,7 @@ def compute(
         code_version=planned.version,
         seed=planned.seed,
         permit=token,
+        attempt=permit.permit_id,
     )
     secrets = StepSecrets(
         data_key=data_key,
@@ -174,15 +184,58 @@ def compute(
         watermark_key=watermark_key(studio.settings.keyring) if marks else b"",
         signing=signing_credential(studio.settings) if marks else None,
     )
-    return run_step_locally(
-        job,
-        studio.settings.store_url,
-        studio.store,
-        secrets,
-        studio.settings.assets_dir,
-        progress or _log_progress(planned.step),
-        studio.settings.s3_endpoint,
-    )
+    ticket = Ticket(order.order_id, planned.step, planned.key, planned.version, prefix, permit.permit_id)
+    prepared = Prepared(planned, ticket, secrets)
+    with tempfile.TemporaryDirectory(prefix="memorial-job-") as folder:
+        document = Path(folder) / JOB
+        document.write_text(job.model_dump_json())
+        EncryptedStore(studio.store, data_key, Path(folder)).put(prepared.job_uri, document)
+    return prepared
+
+
+def arguments(prepared: Prepared, store_url: str, s3_endpoint: str | None, assets: Path) -> list[str]:
+    """The step's arguments, the same for a subprocess and a pod; how it gets its secrets comes after them."""
+    words = [prepared.ticket.step, "--job", prepared.job_uri, "--store", store_url, "--assets", str(assets)]
+    return [*words, "--s3-endpoint", s3_endpoint] if s3_endpoint else words
+
+
+def launch(studio: Studio, prepared: Prepared, progress: Progress | None = None) -> Ended:
+    """Second act, here: run the step as a subprocess of ours. As a pod it is `airflow.pods` that does this."""
+    settings = studio.settings
+    words = arguments(prepared, settings.store_url, settings.s3_endpoint, settings.assets_dir)
+    say = progress or _log_progress(prepared.ticket.step)
+    return run_step_locally([*step_command(settings.step_command), *words], prepared.secrets, say)
+
+
+def collect(studio: Studio, ticket: Ticket, ended: Ended, who: Who) -> StepRunRow:
+    """Third act: read the result at its place in the vault and record it, or record the failure and raise it.
+
+    Recording twice records once. Raises what `outcome` raises.
+    """
+    with studio.transaction() as connection:
+        order = studio.order(connection, ticket.order)
+    try:
+        result = outcome(studio.store, ticket, ended)
+    except MemorialError as error:
+        _record_failure(studio, order, ticket, error, who)
+        raise
+    return _record_result(studio, order, result, ticket, who)
+
+
+def run_step(studio: Studio, order_id: str, step: str, who: Who, progress: Progress | None = None) -> StepRunRow:
+    """Run one step of an order on this machine, or return its result when it is there already."""
+    prepared = prepare(studio, order_id, step, who)
+    if isinstance(prepared, StepRunRow):
+        return prepared
+    return collect(studio, prepared.ticket, launch(studio, prepared, progress), who)
+
+
+def compute(
+    studio: Studio, order: OrderRow, planned: Planned, token: str, permit: Permit, data_key: bytes, prefix: str
+) -> Result:
+    """Have a planned step done once more, with its outputs below `prefix`. Writes nothing into the registry."""
+    prepared = _prepared(studio, order, planned, token, permit, data_key, prefix)
+    return outcome(studio.store, prepared.ticket, launch(studio, prepared))
 
 
 def require_runnable(order: OrderRow) -> None:
@@ -205,7 +258,7 @@ def _log_progress(step: str) -> Progress:
     return say
 
 
-def _record_result(studio: Studio, order: OrderRow, result: Result, permit: Permit, who: Who) -> StepRunRow:
+def _record_result(studio: Studio, order: OrderRow, result: Result, ticket: Ticket, who: Who) -> StepRunRow:
     with studio.transaction() as connection:
         registry.finish_step(connection, result)
         refs = {f"output/{artifact.name}": artifact.sha256 for artifact in result.outputs[:400]}
@@ -217,7 +270,7 @@ def _record_result(studio: Studio, order: OrderRow, result: Result, permit: Perm
             "wall_s": result.wall_s,
             "peak_memory_mb": result.peak_memory_mb,
             "resumed": result.resumed,
-            "permit": permit.permit_id,
+            "permit": ticket.permit,
         }
         if result.gpu:
             data |= {"gpu": result.gpu.replace(" ", "-"), "gpu_minutes": result.gpu_minutes}
@@ -241,14 +294,14 @@ def reason_code(error: MemorialError) -> str:
     return "step.failed" if error.retryable else "step.refused"
 
 
-def _record_failure(studio: Studio, order: OrderRow, planned: Planned, error: MemorialError, who: Who) -> None:
+def _record_failure(studio: Studio, order: OrderRow, ticket: Ticket, error: MemorialError, who: Who) -> None:
     with studio.transaction() as connection:
-        registry.fail_step(connection, order.order_id, planned.step, planned.key, reason_code(error))
+        registry.fail_step(connection, order.order_id, ticket.step, ticket.result_key, reason_code(error))
         studio.audit(
             connection,
             "step.failed",
             who,
             order,
             reason_code=reason_code(error),
-            data={"step": planned.step, "result_key": planned.key, "retryable": error.retryable},
+            data={"step": ticket.step, "result_key": ticket.result_key, "retryable": error.retryable},
         )

@@ -12,19 +12,21 @@ import importlib
 import json
 import os
 import platform
+import re
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 from pydantic import ValidationError
@@ -47,6 +49,8 @@ from memorial_tasks.vault.store import EncryptedStore, Store
 
 # Exit codes tell the control plane whether another try can help.
 EXIT_REFUSED, EXIT_PERMIT, EXIT_RETRY = 3, 4, 5
+# The documents a step leaves below its output prefix; the job is sealed under the subject's key.
+JOB, RESULT, FAILURE = "job.json", "result.json", "failure.json"
 
 # Their versions decide what a result looks like, so every result document names them.
 MEASURED_PACKAGES = (
@@ -83,9 +87,10 @@ class StepSecrets:
     permit_public_pem: str
     watermark_key: bytes = field(default=b"", repr=False)
     signing: SigningCredential | None = field(default=None, repr=False)
+    storage: dict[str, str] | None = field(default=None, repr=False)  # boto3's words: aws_access_key_id ...
 
     def dump(self) -> bytes:
-        """As the JSON document that travels through the pipe."""
+        """As the JSON document that travels through the pipe or the mounted file."""
         signing = None
         if self.signing:
             signing = {
@@ -98,6 +103,7 @@ class StepSecrets:
             "permit_public_pem": self.permit_public_pem,
             "watermark_key": base64.b64encode(self.watermark_key).decode(),
             "signing": signing,
+            "storage": self.storage,
         }
         return json.dumps(body).encode()
 
@@ -110,6 +116,7 @@ class StepSecrets:
             permit_public_pem=body["permit_public_pem"],
             watermark_key=base64.b64decode(body.get("watermark_key", "")),
             signing=SigningCredential(**body["signing"]) if body.get("signing") else None,
+            storage=body.get("storage"),
         )
 
 
@@ -125,6 +132,20 @@ def die_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     if os.getppid() != parent:
         os._exit(EXIT_RETRY)
+
+
+def stop_cleanly() -> None:
+    """End on SIGTERM as on an error, so that plaintext is removed and a pod's grace time is not waited out.
+
+    In a container the step is process 1, for which the kernel ignores a signal without a handler.
+    """
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        emit(error="StepFailed", what="the step was told to stop", where="", remedy="it resumes when tried again")
+        raise SystemExit(EXIT_RETRY)
+
+    signal.signal(signal.SIGTERM, stop)
 
 
 def scratch_root(needed: int) -> Path:
@@ -213,9 +234,31 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _gpu() -> str:
+def _gpu() -> tuple[str, str]:
+    """Model and driver version of the GPU this step worked on; both empty when it worked on none."""
     torch = sys.modules.get("torch")
-    return str(torch.cuda.get_device_name(0)) if torch is not None and torch.cuda.is_available() else ""
+    if torch is None or not torch.cuda.is_available():
+        return "", ""
+    return str(torch.cuda.get_device_name(0)), _driver()
+
+
+def _driver(module: Path = Path("/proc/driver/nvidia/version")) -> str:
+    """Version of NVIDIA's driver, from the kernel module or, where a container hides that, from its own tool."""
+    if module.is_file():
+        found = re.search(r"Kernel Module(?: for \S+)?\s+([0-9][0-9.]*)", module.read_text(errors="replace"))
+        if found:
+            return found.group(1)
+    try:
+        asked = subprocess.run(
+            ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return next(iter(asked.stdout.split()), "")[:40]
 
 
 def load_step(name: str) -> ModuleType:
@@ -227,7 +270,7 @@ def load_step(name: str) -> ModuleType:
 
 def existing_result(store: Store, job: Job, scratch: Path) -> Result | None:
     """The result of an earlier run with the same key, if all its outputs are still there."""
-    uri = f"{job.output_prefix}/result.json"
+    uri = f"{job.output_prefix}/{RESULT}"
     if not store.exists(uri):
         return None
     path = scratch / "existing-result.json"
@@ -260,10 +303,23 @@ def _store_outputs(job: Job, vault: EncryptedStore, folder: Path) -> tuple[Artif
     return tuple(outputs)
 
 
-def run_job(job: Job, store: Store, secrets: StepSecrets, assets: Path) -> Result:
-    """Do the job, or return the result that is there already."""
+def read_job(address: str, store: Store, data_key: bytes) -> Job:
+    """The job document at its place in the vault; sealed under the subject's key, so nobody else can have written it.
+
+    Raises `IntegrityError` when it was not sealed for this place, `MemorialError` when it is gone.
+    """
+    with tempfile.TemporaryDirectory(prefix="memorial-job-", dir=scratch_root(0)) as folder:
+        target = Path(folder) / JOB
+        EncryptedStore(store, data_key, Path(folder)).fetch(address, target)
+        return Job.model_validate_json(target.read_bytes())
+
+
+def run_job(
+    job: Job, store: Store, secrets: StepSecrets, assets: Path, load: Callable[[str], ModuleType] | None = None
+) -> Result:
+    """Do the job, or return the result that is there already. `load` finds the module of a step by its name."""
     permit = check_permit(job.permit, secrets.permit_public_pem, order=job.order, step=job.step, now=datetime.now(UTC))
-    module = load_step(job.step)
+    module = (load or load_step)(job.step)
     missing = set(module.MODALITIES) - {str(modality) for modality in permit.modalities}
     if missing or permit.subject != job.subject:
         raise PermitRefused("the permit does not cover this step", where=job.step, remedy="ask the grantor for consent")
@@ -299,7 +355,7 @@ def run_job(job: Job, store: Store, secrets: StepSecrets, assets: Path) -> Resul
         metrics = module.run(context, params)
         outputs = _store_outputs(job, vault, out)
         usage, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-        gpu, wall = _gpu(), time.monotonic() - clock
+        (gpu, driver), wall = _gpu(), time.monotonic() - clock
         result = Result(
             step=job.step,
             order=job.order,
@@ -316,11 +372,13 @@ def run_job(job: Job, store: Store, secrets: StepSecrets, assets: Path) -> Resul
             peak_memory_mb=round(max(usage.ru_maxrss, children.ru_maxrss) / 1024, 1),
             gpu=gpu,
             gpu_minutes=round(wall / 60, 3) if gpu else 0.0,
+            gpu_driver=driver,
             resumed=resumed,
         )
-        document = scratch / "result.json"
+        document = scratch / RESULT
         document.write_text(result.model_dump_json(indent=1))
-        store.put(f"{job.output_prefix}/result.json", document)
+        store.put(f"{job.output_prefix}/{RESULT}", document)
+        store.delete(f"{job.output_prefix}/{FAILURE}")
         checkpoints.clear()
         return result
 
@@ -337,23 +395,33 @@ def _params(module: ModuleType, job: Job) -> Any:
         ) from None
 
 
-def report_error(error: Exception) -> int:
-    """Tell the control plane what went wrong, without personal data; returns the exit code."""
+def failure_event(error: Exception) -> tuple[dict[str, Any], int]:
+    """What went wrong, for the control plane and without personal data, and the exit code that goes with it."""
     if isinstance(error, InputRefused):
         problems = [vars(problem) for problem in error.problems]
-        emit(error="InputRefused", what=error.what, problems=problems)
-        return EXIT_REFUSED
-    if isinstance(error, ConsentRefused):
-        emit(error=type(error).__name__, what=error.what, where=error.where, remedy=error.remedy)
-        return EXIT_PERMIT
+        return {"error": "InputRefused", "what": error.what, "problems": problems}, EXIT_REFUSED
     if isinstance(error, MemorialError):
-        emit(error=type(error).__name__, what=error.what, where=error.where, remedy=error.remedy)
+        event = {"error": type(error).__name__, "what": error.what, "where": error.where, "remedy": error.remedy}
+        if isinstance(error, ConsentRefused):
+            return event, EXIT_PERMIT
         fatal = not error.retryable or isinstance(error, QualityRefused)
-        return EXIT_REFUSED if fatal else EXIT_RETRY
+        return event, EXIT_REFUSED if fatal else EXIT_RETRY
     # An unforeseen error's text may quote a file name or a script line: only its kind and place travel.
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
     place = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else ""
-    emit(error="StepFailed", what=f"unforeseen {type(error).__name__}", where=place, remedy="see the step's own log")
-    return EXIT_RETRY
+    what, remedy = f"unforeseen {type(error).__name__}", "see the step's own log"
+    return {"error": "StepFailed", "what": what, "where": place, "remedy": remedy}, EXIT_RETRY
+
+
+def leave_failure(store: Store, job: Job, event: dict[str, Any]) -> None:
+    """Write the failure down where the control plane finds it when a pod and its log are gone. Never raises: the exit
+    code says the same in one number."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="memorial-failure-") as folder:
+            document = Path(folder) / FAILURE
+            document.write_text(json.dumps(event | {"attempt": job.attempt}, ensure_ascii=True))
+            store.put(f"{job.output_prefix}/{FAILURE}", document)
+    except Exception as error:  # whatever the store does now, the first error is the one to tell
+        emit(message=f"the failure could not be written down: {type(error).__name__}")

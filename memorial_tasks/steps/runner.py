@@ -1,19 +1,27 @@
-"""The control plane's side of a local step: start the process, hand it its secrets, read what it says."""
+"""The control plane's side of a step: how it is started here, and what is made of the way it ended.
+
+A step may run as a subprocess or as a pod. Both end with an `Ended`, and one function, `outcome`, turns that and what
+lies in the vault into the result document or into the error a person can act on.
+"""
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from memorial_tasks import errors
-from memorial_tasks.domain.job import Job, Result
-from memorial_tasks.errors import InputRefused, MemorialError, Problem, StepFailed
-from memorial_tasks.steps.process import EXIT_PERMIT, EXIT_REFUSED, StepSecrets
+from memorial_tasks.domain.job import Result
+from memorial_tasks.errors import InputRefused, IntegrityError, MemorialError, Problem, StepFailed
+from memorial_tasks.steps.process import EXIT_PERMIT, EXIT_REFUSED, FAILURE, RESULT, StepSecrets
 from memorial_tasks.vault.store import Store
 
 # Everything else stays behind: a step must not see the database, the keyring's place or Airflow's secrets.
@@ -25,6 +33,41 @@ PASSED_ON = (
 )
 
 Progress = Callable[[float, str], None]
+RESUMES = "it resumes from its last checkpoint when tried again"
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """One attempt at one step, in ids only: may travel through Airflow's database and through labels."""
+
+    order: str
+    step: str
+    result_key: str
+    code_version: str
+    prefix: str
+    permit: str
+
+    def dump(self) -> dict[str, str]:
+        """As the plain dictionary that travels."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How an attempt ended: its exit status, what it said last, or why nobody knows.
+
+    `code` is None when the status is unknown (evicted, node lost, pod gone); `lost` then says so in a few words.
+    """
+
+    code: int | None
+    event: Mapping[str, Any] | None = None
+    lost: str = ""
+
+
+def step_command(text: str) -> list[str]:
+    """The configured command as words; a leading ``python`` is the interpreter that runs us."""
+    words = shlex.split(text)
+    return [sys.executable, *words[1:]] if words[:1] == ["python"] else words
 
 
 def _environment() -> dict[str, str]:
@@ -33,84 +76,123 @@ def _environment() -> dict[str, str]:
     return kept | {"PYTHONPATH": package, "PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0"}
 
 
-def _raise(event: dict[str, Any] | None, code: int, step: str) -> None:
-    if event is None:
-        reason = f"was killed by signal {-code}" if code < 0 else f"ended with code {code} and said nothing"
-        raise StepFailed(
-            f"the step {reason}", where=step, remedy="it resumes from its last checkpoint when tried again"
-        )
-    if event["error"] == "InputRefused":
-        raise InputRefused([Problem(**problem) for problem in event["problems"]])
-    kind = getattr(errors, event["error"], MemorialError)
-    if code not in {EXIT_REFUSED, EXIT_PERMIT}:
-        kind = StepFailed
-    raise kind(event["what"], where=f"{step} {event.get('where', '')}".strip(), remedy=event.get("remedy", ""))
-
-
 def _feed(descriptor: int, data: bytes) -> None:
     with os.fdopen(descriptor, "wb") as pipe:
         pipe.write(data)
 
 
-def run_step_locally(
-    job: Job,
-    store_url: str,
-    store: Store,
-    secrets: StepSecrets,
-    assets: Path,
-    progress: Progress,
-    s3_endpoint: str | None = None,
-) -> Result:
-    """Run the step as a subprocess and return its result document.
-
-    Raises what the step raised: `InputRefused`, `QualityRefused`, `PermitRefused`, `ModelRefused` (never worth a
-    retry), or `StepFailed` when it was killed or failed for a reason that may pass.
-    """
-    with tempfile.TemporaryDirectory(prefix="memorial-job-") as folder:
-        document = Path(folder) / "job.json"
-        document.write_text(job.model_dump_json())
-        reading, writing = os.pipe()
-        command = [sys.executable, "-m", "memorial_tasks.steps", job.step, "--job", str(document), "--store", store_url,
-                   "--assets", str(assets), "--secrets-fd", str(reading)]  # fmt: skip
-        if s3_endpoint:
-            command += ["--s3-endpoint", s3_endpoint]
-        environment = _environment()
-        with subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            pass_fds=(reading,),
-            env=environment,
-            text=True,
-        ) as process:
-            os.close(reading)
-            feeder = threading.Thread(target=_feed, args=(writing, secrets.dump()), daemon=True)
-            feeder.start()
-            event, finished = None, False
-            try:
-                for line in process.stdout or ():
-                    message = _parse(line)
-                    if "progress" in message:
-                        progress(message["progress"], message.get("message", ""))
-                    elif "error" in message:
-                        event = message
-                    elif "result" in message:
-                        finished = True
-            except BaseException:
-                process.kill()
-                raise
-            code = process.wait()
-        if code != 0 or not finished:
-            _raise(event, code, job.step)
-        target = Path(folder) / "result.json"
-        store.fetch(f"{job.output_prefix}/result.json", target)
-        return Result.model_validate_json(target.read_bytes())
+def run_step_locally(command: Sequence[str], secrets: StepSecrets, progress: Progress) -> Ended:
+    """Run the step as a subprocess that dies with us; its secrets go through an inherited pipe."""
+    reading, writing = os.pipe()
+    with subprocess.Popen(
+        [*command, "--secrets-fd", str(reading)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        pass_fds=(reading,),
+        env=_environment(),
+        text=True,
+    ) as process:
+        os.close(reading)
+        threading.Thread(target=_feed, args=(writing, secrets.dump()), daemon=True).start()
+        event = None
+        try:
+            for line in process.stdout or ():
+                message = parse_message(line)
+                if "progress" in message:
+                    progress(message["progress"], message.get("message", ""))
+                elif "error" in message:
+                    event = message
+        except BaseException:
+            process.kill()
+            raise
+        return Ended(process.wait(), event)
 
 
-def _parse(line: str) -> dict[str, Any]:
-    """A library that prints to standard output must not break the protocol."""
+def parse_message(line: str) -> dict[str, Any]:
+    """A line of the protocol as its message; empty for whatever a library printed to standard output."""
     try:
         message = json.loads(line)
     except ValueError:
         return {}
     return message if isinstance(message, dict) else {}
+
+
+def outcome(store: Store, ticket: Ticket, ended: Ended) -> Result:
+    """The result document of an attempt.
+
+    An attempt whose end nobody saw counts as done when its whole result lies in the vault, because the result
+    document is written last. An attempt that ended with a refusal is refused whatever lies there.
+
+    Raises what the step raised: `InputRefused`, `QualityRefused`, `PermitRefused`, `ModelRefused` (never worth a
+    retry), or `StepFailed` when it was killed, lost, or failed for a reason that may pass; `IntegrityError` when the
+    result is not what was asked for.
+    """
+    if ended.code in {0, None}:
+        found = _read_result(store, ticket)
+        if found is not None:
+            return found
+    event = ended.event or (None if ended.code == 0 else _read_failure(store, ticket))
+    raise _error(event, ended, ticket.step)
+
+
+def _document(store: Store, uri: str) -> bytes | None:
+    if not store.exists(uri):
+        return None
+    with tempfile.TemporaryDirectory(prefix="memorial-result-") as folder:
+        target = Path(folder) / "document.json"
+        store.fetch(uri, target)
+        return target.read_bytes()
+
+
+def _read_result(store: Store, ticket: Ticket) -> Result | None:
+    data = _document(store, f"{ticket.prefix}/{RESULT}")
+    if data is None:
+        return None
+    try:
+        result = Result.model_validate_json(data)
+    except ValidationError:
+        raise IntegrityError(
+            "the result document cannot be read", where=ticket.step, remedy="call an engineer"
+        ) from None
+    asked = (ticket.order, ticket.step, ticket.result_key, ticket.code_version)
+    made = (result.order, result.step, result.result_key, result.code_version)
+    # A step can write below its own order only, but its document could point anywhere.
+    astray = [one for one in result.outputs if one.uri != f"{ticket.prefix}/{one.name}"]
+    if made != asked or astray:
+        raise IntegrityError(
+            "the result is not the one that was asked for", where=ticket.step, remedy="call an engineer"
+        )
+    return result if all(store.exists(one.uri) for one in result.outputs) else None
+
+
+def _read_failure(store: Store, ticket: Ticket) -> dict[str, Any] | None:
+    """What a pod wrote down before it ended; None when it could not, or when an earlier attempt wrote it."""
+    data = _document(store, f"{ticket.prefix}/{FAILURE}")
+    event = parse_message(data.decode(errors="replace")) if data else {}
+    return event if event.get("attempt") == ticket.permit and "error" in event else None
+
+
+def _error(event: Mapping[str, Any] | None, ended: Ended, step: str) -> MemorialError:
+    if event is None:
+        return _silent(ended, step)
+    if event["error"] == "InputRefused":
+        return InputRefused([Problem(**problem) for problem in event["problems"]])
+    kind = getattr(errors, event["error"], MemorialError)
+    if ended.code not in {EXIT_REFUSED, EXIT_PERMIT}:
+        kind = StepFailed
+    error: MemorialError = kind(
+        event["what"], where=f"{step} {event.get('where', '')}".strip(), remedy=event.get("remedy", "")
+    )
+    return error
+
+
+def _silent(ended: Ended, step: str) -> MemorialError:
+    """A step that said nothing: the exit status alone decides whether another try can help."""
+    if ended.code == EXIT_REFUSED:
+        return MemorialError("the step refused its input and its reason was lost", where=step, remedy="see its log")
+    if ended.code == EXIT_PERMIT:
+        return errors.PermitRefused("the step was given no valid permit", where=step, remedy="see the consent")
+    if ended.code is None:
+        return StepFailed(f"the step was lost: {ended.lost or 'nobody saw it end'}", where=step, remedy=RESUMES)
+    reason = f"was killed by signal {-ended.code}" if ended.code < 0 else f"ended with code {ended.code} in silence"
+    return StepFailed(f"the step {reason}", where=step, remedy=RESUMES)

@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -103,11 +103,13 @@ class LocalStore:
 class S3Store:
     """Objects in a bucket below one prefix. Deleting removes every version, because a delete marker erases nothing."""
 
-    def __init__(self, bucket: str, prefix: str, endpoint: str | None = None) -> None:
+    def __init__(
+        self, bucket: str, prefix: str, endpoint: str | None = None, credentials: Mapping[str, str] | None = None
+    ) -> None:
         import boto3
 
         self.bucket, self.prefix = bucket, prefix.strip("/")
-        self.client = boto3.client("s3", endpoint_url=endpoint)
+        self.client = boto3.client("s3", endpoint_url=endpoint, **(credentials or {}))
 
     def _key(self, uri: str) -> str:
         name = object_name(uri)
@@ -149,13 +151,13 @@ class S3Store:
         return removed
 
 
-def open_store(url: str, endpoint: str | None = None) -> Store:
-    """The store at ``file:///folder`` or ``s3://bucket/prefix``."""
+def open_store(url: str, endpoint: str | None = None, credentials: Mapping[str, str] | None = None) -> Store:
+    """The store at ``file:///folder`` or ``s3://bucket/prefix``; `credentials` in boto3's words, else its own chain."""
     parts = urlsplit(url)
     if parts.scheme == "file":
         return LocalStore(Path(parts.path))
     if parts.scheme == "s3" and parts.netloc:
-        return S3Store(parts.netloc, parts.path, endpoint)
+        return S3Store(parts.netloc, parts.path, endpoint, credentials)
     raise MemorialError(
         "unknown kind of store", where="MEMORIAL_STORE", remedy="use file:///folder or s3://bucket/prefix"
     )
