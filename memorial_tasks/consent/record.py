@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import AwareDatetime, Field, StringConstraints, ValidationError
 
 from memorial_tasks.consent.keys import SigningKey
-from memorial_tasks.domain.order import Order, Record
+from memorial_tasks.domain.order import EvidenceKind, Order, Paper, Record
 from memorial_tasks.domain.words import Modality, Purpose, Relation
 from memorial_tasks.errors import IntegrityError
 
@@ -35,11 +35,9 @@ ADULT_YEARS = 18
 RETENTION = timedelta(days=3 * 365)  # of the record's skeleton after the consent ended
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-EvidenceKind = Literal[
-    "death", "kinship", "identity", "rank", "lifetime_will", "notary", "guardian", "third_party", "objection", "other"
-]
 
-# Which words in a paper's file name say what it is. The person who approves the evidence confirms it with their eyes.
+# Which words in a paper's file name say what it is, where the order does not. The person who approves the evidence
+# confirms it with their eyes.
 _EVIDENCE_WORDS: tuple[tuple[EvidenceKind, tuple[str, ...]], ...] = (
     ("rank", ("rank", "no-first", "sole-heir", "sole_heir", "顺位", "无第一")),
     ("guardian", ("guardian", "监护")),
@@ -58,6 +56,14 @@ def evidence_kind(path: str) -> EvidenceKind:
     """What kind of paper a file name announces; ``other`` when it says nothing."""
     name = path.rsplit("/", 1)[-1].lower()
     return next((kind for kind, words in _EVIDENCE_WORDS if any(word in name for word in words)), "other")
+
+
+def kind_of(paper: Paper, otherwise: EvidenceKind = "other") -> EvidenceKind:
+    """What the order says a paper is, else what its file name announces, else `otherwise`."""
+    if paper.kind is not None:
+        return paper.kind
+    announced = evidence_kind(paper.file)
+    return otherwise if announced == "other" else announced
 
 
 def rank_of(relation: Relation) -> int:
@@ -129,6 +135,14 @@ class RecordedThirdParty(Record):
     name: str
     minor: bool
     evidence: tuple[Sha256, ...] = ()
+
+
+class RecordedCapture(Record):
+    """Material whose own date (EXIF, container) lies after the death. `reason` is what the grantor states about it."""
+
+    sha256: Sha256
+    captured: date
+    reason: str = ""  # empty: nothing was stated
 
 
 class Notice(Record):
@@ -207,6 +221,7 @@ class ConsentRecord(Record):
     scope: Scope
     script_sha256: Sha256
     material_sha256: tuple[Sha256, ...] = ()
+    dated_later: tuple[RecordedCapture, ...] = ()
     valid_from: AwareDatetime
     valid_until: AwareDatetime
     retention_until: AwareDatetime
@@ -241,9 +256,18 @@ def canonical(value: Any) -> bytes:
     return rfc8785.dumps(value)
 
 
+def plain(record: ConsentRecord) -> dict[str, Any]:
+    """The record as plain JSON data, as it is signed. A field added since version 1 is left out where it is empty, so
+    that records signed before it existed keep their bytes."""
+    full = record.model_dump(mode="json")
+    if not full["dated_later"]:
+        del full["dated_later"]
+    return full
+
+
 def body_bytes(record: ConsentRecord) -> bytes:
     """The canonical bytes of the whole record."""
-    return canonical(record.model_dump(mode="json"))
+    return canonical(plain(record))
 
 
 def parse_body(body: bytes) -> ConsentRecord:
@@ -259,7 +283,7 @@ def parse_body(body: bytes) -> ConsentRecord:
 
 def skeleton(record: ConsentRecord) -> dict[str, Any]:
     """What remains readable after erasure: scope, times and a commitment to the rest."""
-    full = record.model_dump(mode="json")
+    full = plain(record)
     kept = {name: full[name] for name in _OPEN_FIELDS}
     kept["purposes"] = full["scope"]["purposes"]
     kept["grantor_ranks"] = sorted(party.rank for party in record.grantors)
@@ -330,6 +354,15 @@ def _years_later(day: date, years: int) -> date:
         return day.replace(year=day.year + years, month=3, day=1)
 
 
+def _dated_later(order: Order, captured: Mapping[str, tuple[str, date]]) -> tuple[RecordedCapture, ...]:
+    stated = {one.file: one.reason for one in order.consent.dated_later}
+    return tuple(
+        RecordedCapture(sha256=digest, captured=day, reason=stated.get(file, ""))
+        for file, (digest, day) in sorted(captured.items())
+        if day > order.subject.died
+    )
+
+
 _AUDIENCE: Mapping[Purpose, tuple[str, tuple[str, ...]]] = {
     Purpose.FAMILY_PRIVATE: ("the family", ("family_link",)),
     Purpose.CEREMONY: ("the guests of the ceremony", ("family_link", "ceremony_screen")),
@@ -364,7 +397,7 @@ def record_from_order(
     version: int = 1,
     supersedes: str = "",
     salt: str | None = None,
-    evidence_kinds: Mapping[str, EvidenceKind] | None = None,
+    captured: Mapping[str, tuple[str, date]] | None = None,
     locations: Sequence[str] = ("the studio's own machines",),
 ) -> ConsentRecord:
     """The consent record an order document amounts to.
@@ -376,25 +409,23 @@ def record_from_order(
         material_digests: SHA-256 of every piece of material.
         subject_id: the pseudonym of the subject.
         now: time of entry, time zone aware.
-        evidence_kinds: what a paper is, where its file name does not say it.
+        captured: material file as the order names it -> its SHA-256, and the day its camera wrote into it. Only what
+            lies after the death is kept.
 
     Raises:
         KeyError: a paper the order names has no digest.
     """
     salt = salt or secrets.token_hex(32)
-    kinds = evidence_kinds or {}
 
     def pseudonym(name: str, relation: str) -> str:
         return "p-" + sha256(canonical([salt, name, relation])).hexdigest()[:16]
 
-    def digests(paths: Sequence[str]) -> tuple[str, ...]:
-        return tuple(evidence[path] for path in paths)
+    def digests(given: Sequence[Paper]) -> tuple[str, ...]:
+        return tuple(evidence[paper.file] for paper in given)
 
-    def papers_of(party: str, paths: Sequence[str], otherwise: EvidenceKind = "other") -> list[Evidence]:
-        named = {path: kinds.get(path, evidence_kind(path)) for path in paths}
+    def papers_of(party: str, given: Sequence[Paper], otherwise: EvidenceKind = "other") -> list[Evidence]:
         return [
-            Evidence(kind=otherwise if kind == "other" else kind, sha256=evidence[path], party_id=party)
-            for path, kind in named.items()
+            Evidence(kind=kind_of(paper, otherwise), sha256=evidence[paper.file], party_id=party) for paper in given
         ]
 
     papers: list[Evidence] = []
@@ -429,7 +460,7 @@ def record_from_order(
         papers += papers_of(party, relative.evidence)
     subject, terms = order.subject, order.consent
     arrangement = subject.lifetime_arrangement
-    papers += [Evidence(kind="lifetime_will", sha256=evidence[path]) for path in arrangement.evidence]
+    papers += [Evidence(kind="lifetime_will", sha256=digest) for digest in digests(arrangement.evidence)]
     named = next((party.party_id for party in grantors if party.name == arrangement.person), "")
     third = tuple(
         RecordedThirdParty(
@@ -495,6 +526,7 @@ def record_from_order(
         ),
         script_sha256=script_sha256,
         material_sha256=tuple(sorted(set(material_digests))),
+        dated_later=_dated_later(order, captured or {}),
         valid_from=now,
         valid_until=until,
         retention_until=until + RETENTION,

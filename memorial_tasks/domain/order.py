@@ -7,9 +7,18 @@ where every problem is gathered before anything is stored.
 import re
 from datetime import date
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from memorial_tasks.domain.words import Emotion, Language, Purpose, Relation
 
@@ -38,13 +47,30 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+EvidenceKind = Literal[
+    "death", "kinship", "identity", "rank", "lifetime_will", "notary", "guardian", "third_party", "objection", "other"
+]
+
+
+class Paper(Record):
+    """A paper that proves something. A plain path is enough where the file's name says what it is."""
+
+    file: RelativePath
+    kind: EvidenceKind | None = None  # None: as the file's name says
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_path(cls, value: Any) -> Any:
+        return {"file": value} if isinstance(value, str) else value
+
+
 class LifetimeArrangement(Record):
     """What the person decided while alive. `forbids` beats everybody."""
 
     kind: Literal["none", "permits", "forbids", "names_person"] = "none"
     purposes: tuple[Purpose, ...] = ()
     person: str | None = None
-    evidence: tuple[RelativePath, ...] = ()
+    evidence: tuple[Paper, ...] = ()
 
 
 class Subject(Record):
@@ -71,7 +97,7 @@ class Grantor(Record):
 
     name: Text
     relation: Relation
-    evidence: tuple[RelativePath, ...] = Field(min_length=1)
+    evidence: tuple[Paper, ...] = Field(min_length=1)
     adult: bool = True
     contact: str | None = None
 
@@ -82,7 +108,7 @@ class CoKin(Record):
     name: Text
     relation: Relation
     position: Literal["agreed", "notified", "unreachable", "objected"] = "notified"
-    evidence: tuple[RelativePath, ...] = ()
+    evidence: tuple[Paper, ...] = ()
 
 
 class ThirdParty(Record):
@@ -90,7 +116,15 @@ class ThirdParty(Record):
 
     name: Text
     minor: bool = False
-    evidence: tuple[RelativePath, ...] = ()
+    evidence: tuple[Paper, ...] = ()
+
+
+class DatedLater(Record):
+    """Material whose own date lies after the death, and what the grantor states about it: a photographed print, a scan
+    of an older picture, a camera with a wrong clock. Two persons must look at it before anything is made."""
+
+    file: RelativePath
+    reason: Text
 
 
 class ConsentTerms(Record):
@@ -108,6 +142,7 @@ class ConsentTerms(Record):
     stop: Text | None = None  # therapy: how the viewer stops
     registration: Text | None = None  # right holder's registration, e.g. New York Secretary of State
     third_parties: tuple[ThirdParty, ...] = ()
+    dated_later: tuple[DatedLater, ...] = ()
 
 
 class ScriptLine(Record):

@@ -1,13 +1,14 @@
 """Consent as the acts of production need it: is this order allowed now, and would it be if it were submitted?"""
 
 import hashlib
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
 
 from memorial_tasks.consent.events import ConsentEvent, EventType, next_event
 from memorial_tasks.consent.record import ConsentRecord, record_from_order, script_digest
 from memorial_tasks.consent.registry import decide_order, grant_permit, refusal, release
 from memorial_tasks.consent.rules import Facts, Reason, decide
+from memorial_tasks.consent.rules.house import CLOCK_GRACE
 from memorial_tasks.consent.sealing import KeyringSealer
 from memorial_tasks.database import registry
 from memorial_tasks.database.connection import Connection
@@ -21,12 +22,14 @@ from memorial_tasks.quality.inventory import ENTRIES
 
 MATERIAL = frozenset(ENTRIES.values())
 # What a second person or time can still mend is no reason to refuse a submission.
-MENDABLE = frozenset({"house.evidence_approved", "house.begun", "house.notice_period"})
+MENDABLE = frozenset({"house.evidence_approved", "house.capture_seen", "house.begun", "house.notice_period"})
+UNKNOWN_DIGEST = "0" * 64  # of material that is not stored yet
 FIELDS = {
     "cn.rank": "grantors",
     "default.rank": "grantors",
     "house.purpose": "purpose",
     "house.died": "subject.died",
+    "house.capture": "materials",
     "house.grantor_adult": "grantors",
     "house.minor_subject": "subject.died",
 }
@@ -131,14 +134,20 @@ def _as_submitted(record: ConsentRecord, operator: str, at: datetime) -> list[Co
     return events
 
 
-def submission_problems(studio: Studio, read: OrderFile, at: datetime) -> list[Problem]:
-    """What the rules of consent have against this order as it is written: every reason, with article and remedy."""
+def submission_problems(
+    studio: Studio, read: OrderFile, at: datetime, captured: Mapping[str, date] | None = None
+) -> list[Problem]:
+    """What the rules of consent have against this order as it is written: every reason, with article and remedy.
+
+    `captured`: the day a camera wrote into a piece of material, by its name in the order.
+    """
+    dates = {file: (UNKNOWN_DIGEST, day) for file, day in (captured or {}).items()}
     evidence = {}
     for name in read.evidence:
         with (read.folder / name).open("rb") as handle:
             evidence[name] = hashlib.file_digest(handle, "sha256").hexdigest()
     digest = script_digest([line.text for line in read.script])
-    record = record_from_order(read.order, evidence, digest, (), subject_id="sub-unsubmitted", now=at)
+    record = record_from_order(read.order, evidence, digest, (), subject_id="sub-unsubmitted", now=at, captured=dates)
     decision = decide(
         record,
         _as_submitted(record, studio.settings.operator, at),
@@ -147,10 +156,20 @@ def submission_problems(studio: Studio, read: OrderFile, at: datetime) -> list[P
         now=at,
         facts=Facts(script_sha256=digest, approvals_needed=1),
     )
-    return [_problem(reason) for reason in decision.against if reason.code not in MENDABLE and not reason.freezes]
+    unexplained = sorted(set(dates) - {one.file for one in read.order.consent.dated_later})
+    late = [file for file in unexplained if dates[file][1] > read.order.subject.died + CLOCK_GRACE]
+    return [
+        problem
+        for reason in decision.against
+        if reason.code not in MENDABLE and not reason.freezes
+        for problem in _problems(reason, late)
+    ]
 
 
-def _problem(reason: Reason) -> Problem:
+def _problems(reason: Reason, late: Sequence[str]) -> list[Problem]:
+    """The reason as problems of the order file: one, or one a photo where it speaks of photos."""
     remedy = reason.remedy.en if reason.remedy else "see 'memorial consent show'"
     field = FIELDS.get(reason.code, "purpose" if "purpose" in reason.code else "consent")
-    return Problem(f"consent.{reason.code}", f"{reason.text.en.rstrip('.')} ({reason.article})", remedy, field=field)
+    what = f"{reason.text.en.rstrip('.')} ({reason.article})"
+    files = late if reason.code == "house.capture" else [""]
+    return [Problem(f"consent.{reason.code}", what, remedy, field=field, file=file) for file in files]

@@ -10,6 +10,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,18 @@ class Piece:
     artifact: str  # photo/photo-0001.jpg
 
 
-def inspect_material(order: Order, folder: Path, assets: Path) -> tuple[list[Problem], list[Problem]]:
-    """Have the material decoded and looked at in a process of its own; returns problems, and notes that refuse nothing.
+@dataclass(frozen=True)
+class Inspection:
+    """What was found on the material: `notes` refuse nothing; `captured` is the day a camera wrote into a file, by its
+    name relative to the order."""
+
+    problems: list[Problem]
+    notes: list[Problem]
+    captured: dict[str, date]
+
+
+def inspect_material(order: Order, folder: Path, assets: Path) -> Inspection:
+    """Have the material decoded and looked at in a process of its own.
 
     Intake is the one place where material is opened before a permit exists: the family hands it over for exactly
     this look, in a process without keys or credentials, and nothing of it is kept when the answer is no.
@@ -76,7 +87,11 @@ def inspect_material(order: Order, folder: Path, assets: Path) -> tuple[list[Pro
         raise Unavailable(
             "the inspection of the material did not finish", where="intake", remedy="run 'memorial doctor', try again"
         ) from None
-    return [Problem(**one) for one in answer["problems"]], [Problem(**one) for one in answer["notes"]]
+    return Inspection(
+        [Problem(**one) for one in answer["problems"]],
+        [Problem(**one) for one in answer["notes"]],
+        {file: date.fromisoformat(day) for file, day in answer["captured"].items()},
+    )
 
 
 def collect(order: Order, folder: Path) -> Iterator[Piece]:
@@ -124,25 +139,30 @@ def check(studio: Studio, path: Path, say: Say) -> tuple[OrderFile, list[Problem
 
     Returns the order and notes worth telling. Raises `InputRefused` with all problems.
     """
+    read, found = _look(studio, path, say)
+    return read, found.notes
+
+
+def _look(studio: Studio, path: Path, say: Say) -> tuple[OrderFile, Inspection]:
     read, readable, problems = read_order(path)
-    notes: list[Problem] = []
+    found = Inspection([], [], {})
     if readable is not None:
         with studio.transaction() as connection:
             if registry.order_exists(connection, readable.order):
                 problems.append(
                     Problem("order.id_used", "this order id is already used", "choose another id", "order", path.name)
                 )
-        if read is not None:
-            problems += submission_problems(studio, read, now())
         say("looking at the material")
-        found, notes = inspect_material(readable, path.parent.resolve(), studio.settings.assets_dir)
-        problems += found
+        found = inspect_material(readable, path.parent.resolve(), studio.settings.assets_dir)
+        problems += found.problems
+        if read is not None:
+            problems += submission_problems(studio, read, now(), found.captured)
     if readable is not None and "vr180" in readable.deliver.formats:
         words = "the VR180 version is not made yet; the other formats are"
-        notes.append(Problem("deliver.vr180", words, "ask again after an update", "deliver.formats", path.name))
+        found.notes.append(Problem("deliver.vr180", words, "ask again after an update", "deliver.formats", path.name))
     if problems or read is None:
         raise InputRefused([one if one.file else replace(one, file=path.name) for one in dict.fromkeys(problems)])
-    return read, notes
+    return read, found
 
 
 def _digest(path: Path) -> str:
@@ -155,8 +175,8 @@ def submit(studio: Studio, path: Path, who: Who, say: Say = lambda _: None) -> s
 
     Nothing is stored when anything is wrong, and nothing half-stored remains when storing fails.
     """
-    read, notes = check(studio, path, say)
-    for note in notes:
+    read, found = _look(studio, path, say)
+    for note in found.notes:
         say(f"note: {note}")
     order, subject = read.order, f"sub-{secrets.token_hex(8)}"
     pieces = list(collect(order, read.folder))
@@ -169,8 +189,15 @@ def submit(studio: Studio, path: Path, who: Who, say: Say = lambda _: None) -> s
             rows = _store(vault, read, pieces, key, stored, Path(scratch), say)
         evidence = {name: _digest(read.folder / name) for name in read.evidence}
         digests = [row.sha256 for row in rows if row.kind in MATERIAL]
+        digest_of = {piece.name: row.sha256 for piece, row in zip(pieces, rows, strict=False)}  # material comes first
         record = record_from_order(
-            order, evidence, script_digest([line.text for line in read.script]), digests, subject_id=subject, now=now()
+            order,
+            evidence,
+            script_digest([line.text for line in read.script]),
+            digests,
+            subject_id=subject,
+            now=now(),
+            captured={file: (digest_of[file], day) for file, day in found.captured.items()},
         )
         new = NewOrder(
             order_id=order.order,

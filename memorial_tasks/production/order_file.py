@@ -7,13 +7,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import ValidationError
 
-from memorial_tasks.domain.order import Materials, Order, ScriptLine
+from memorial_tasks.consent.record import kind_of
+from memorial_tasks.domain.order import EvidenceKind, Materials, Order, Paper, ScriptLine
 from memorial_tasks.errors import InputRefused, Problem
+from memorial_tasks.quality.inventory import list_material
 
 MAX_DOCUMENT = 1 << 20
 MAX_EVIDENCE = 64 << 20
@@ -85,8 +87,12 @@ def parse_document(path: Path) -> tuple[dict[str, Any], bytes]:
 def document_problems(error: ValidationError, file: str) -> list[Problem]:
     """The schema's complaints in our words: field, what is wrong, remedy. Values are never quoted."""
     found = []
-    for item in error.errors(include_input=False, include_url=False):
-        parts = [str(part) for part in item["loc"] if not str(part).startswith(("tuple[", "function-", "constrained-"))]
+    items = error.errors(include_input=False, include_url=False)
+    for item in items:
+        place = item["loc"]
+        if item["type"] == "too_short" and any(one["loc"][: len(place)] == place != one["loc"] for one in items):
+            continue  # a list is only too short because what stands in it is faulty
+        parts = [str(part) for part in place if not str(part).startswith(("tuple[", "function-", "constrained-"))]
         field = ".".join(part for part in parts if part != "str")
         if item["type"] == "extra_forbidden":
             what = "unknown key"
@@ -139,16 +145,52 @@ def lenient(document: Mapping[str, Any]) -> Order | None:
 def evidence_paths(order: Order) -> tuple[str, ...]:
     """Every paper the order names, once, in order."""
 
-    def named() -> Iterator[str]:
+    def named() -> Iterator[Paper]:
         for grantor in order.grantors:
             yield from grantor.evidence
         for relative in order.co_kin:
             yield from relative.evidence
-        yield from order.subject.lifetime_arrangement.evidence
         for other in order.consent.third_parties:
             yield from other.evidence
+        yield from order.subject.lifetime_arrangement.evidence
 
-    return tuple(dict.fromkeys(named()))
+    return tuple(dict.fromkeys(paper.file for paper in named()))
+
+
+def _unknown_kinds(order: Order) -> list[Problem]:
+    """Papers of grantors and relatives of which neither the order nor the file's name says what they are. A permission
+    of the deceased and a third party's letter need no word: the place they stand in says it."""
+    kinds = ", ".join(get_args(EvidenceKind))
+    given = {f"grantors.{number}": one.evidence for number, one in enumerate(order.grantors)}
+    given |= {f"co_kin.{number}": one.evidence for number, one in enumerate(order.co_kin)}
+    return [
+        Problem(
+            "evidence.kind",
+            "neither the order nor the file's name says what this paper is",
+            f"write it as {{file: ..., kind: ...}} with one of: {kinds}",
+            f"{person}.evidence",
+            paper.file,
+        )
+        for person, papers in given.items()
+        for paper in papers
+        if paper.kind is None and kind_of(paper) == "other"
+    ]
+
+
+def _statement_problems(order: Order, folder: Path) -> list[Problem]:
+    """Whatever is said about material has to be about material that is there."""
+    present = {file.file for file in list_material(folder, order.materials)[0]}
+    return [
+        Problem(
+            "consent.dated_later",
+            "says something about a file that is not among the material",
+            "write the file's path as it lies in the order's folder, e.g. photos/1.jpg",
+            "consent.dated_later",
+            one.file,
+        )
+        for one in order.consent.dated_later
+        if one.file not in present
+    ]
 
 
 def _evidence_problems(order: Order, folder: Path) -> list[Problem]:
@@ -259,12 +301,12 @@ def read_order(path: Path, today: date | None = None) -> tuple[OrderFile | None,
     if "script" in document:
         problems += [p for p in script_problems if order or not any(q.field.startswith("script") for q in problems)]
     if order or readable.grantors[0].name != "-":
-        problems += _evidence_problems(readable, folder)
+        problems += _evidence_problems(readable, folder) + _unknown_kinds(readable)
     problems += _date_problems(readable, today) if order or readable.subject.name != "-" else []
     if isinstance(document.get("materials"), dict):
         problems += [p for p in _material_problems(readable) if order or not any(q.field == p.field for q in problems)]
     if order:
-        problems += _translation_problems(order, script)
+        problems += _translation_problems(order, script) + _statement_problems(order, folder)
     problems = [problem if problem.file else replace(problem, file=path.name) for problem in dict.fromkeys(problems)]
     if order is None or problems:
         return None, readable, problems

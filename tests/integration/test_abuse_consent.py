@@ -22,7 +22,7 @@ from memorial_tasks.consent.check import history_problems
 from memorial_tasks.consent.events import EventType, event_bytes, next_event
 from memorial_tasks.consent.keys import SigningKey
 from memorial_tasks.consent.permit import issue_permit
-from memorial_tasks.consent.record import SignedRecord, canonical, script_digest, sign_bytes, sign_record, skeleton
+from memorial_tasks.consent.record import SignedRecord, body_bytes, canonical, script_digest, sign_bytes, sign_record, skeleton
 from memorial_tasks.consent.rules import Facts
 from memorial_tasks.consent.watch import apply, due_actions
 from memorial_tasks.database.connection import one, rows
@@ -186,7 +186,7 @@ def test_a_body_sealed_anew_by_an_insider_with_the_key(house: Any) -> None:
     """Encryption is no protection against somebody who holds the key: the signature is."""
     record = house.enter()
     edited = record.model_copy(update={"scope": record.scope.model_copy(update={"purposes": (Purpose.COMMERCIAL,)})})
-    body = canonical(edited.model_dump(mode="json"))
+    body = body_bytes(edited)
     with house.superuser() as connection, connection.cursor() as cursor:
         sealed = house.sealer.seal("sub-order-1", body, registry.record_label("order-1"))
         cursor.execute(

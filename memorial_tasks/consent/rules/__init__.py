@@ -80,7 +80,7 @@ def decide(
         events: all events of the order in sequence order, verified.
         modality: one or several; every one needs its own consent item.
         now: trusted time, time zone aware.
-        facts: what is true outside the record (digest of the script at hand, newest capture date ...).
+        facts: what is true outside the record (digests of the script and material at hand ...).
         packs: the rules; only tests pass others.
     """
     wanted = frozenset({modality} if isinstance(modality, Modality) else modality)

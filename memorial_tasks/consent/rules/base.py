@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from functools import cached_property
 from typing import Literal
 
@@ -55,7 +55,6 @@ class Facts:
 
     script_sha256: str | None = None
     material_sha256: frozenset[str] | None = None
-    newest_capture: date | None = None  # newest date a camera or recorder wrote into the material
     channel: str | None = None
     approvals_needed: int | None = None  # the studio's setting; it can only raise the house minimum
 

@@ -48,9 +48,24 @@ def right_holder_grants(case: Case) -> bool:
     return any(party.relation in {Relation.EXECUTOR, Relation.RIGHT_HOLDER} for party in case.record.grantors)
 
 
+def licensed(case: Case) -> bool:
+    """True when a right holder grants, or the deceased arranged for this purpose: what a wide use needs."""
+    return right_holder_grants(case) or lifetime_covers(case)
+
+
+def licensed_if(case: Case, applies: bool) -> bool | None:
+    """`licensed` where a law asks for it; None where it does not."""
+    return licensed(case) if applies else None
+
+
 def first_rank_grants(case: Case) -> bool:
     """True when a spouse, child or parent is among the grantors."""
     return any(party.rank == 1 for party in case.record.grantors)
+
+
+def heir_grants(case: Case) -> bool:
+    """True when a successor by law consents (spouse, child, parent), or whoever `licensed` accepts."""
+    return first_rank_grants(case) or licensed(case)
 
 
 def rank_reaches(case: Case) -> bool:

@@ -1,7 +1,7 @@
 """Everywhere else: first rank decides, wide use needs more. Stricter than most laws and plain to explain."""
 
 from memorial_tasks.consent.rules.base import Case, Rule, Words
-from memorial_tasks.consent.rules.conditions import WIDE, lifetime_covers, rank_reaches, right_holder_grants
+from memorial_tasks.consent.rules.conditions import WIDE, licensed_if, rank_reaches, right_holder_grants
 
 
 def _standing(case: Case) -> bool:
@@ -9,7 +9,7 @@ def _standing(case: Case) -> bool:
 
 
 def _wide(case: Case) -> bool | None:
-    return lifetime_covers(case) or right_holder_grants(case) if case.purpose in WIDE else None
+    return licensed_if(case, case.purpose in WIDE)
 
 
 RULES: tuple[Rule, ...] = (

@@ -4,7 +4,7 @@ Slovakia (Act 18/2018, s. 78(7)): a close person may consent; that is invalid if
 """
 
 from memorial_tasks.consent.rules.base import Case, Rule, Words
-from memorial_tasks.consent.rules.conditions import RELEASED, WIDE, agreed, lifetime_covers, right_holder_grants
+from memorial_tasks.consent.rules.conditions import RELEASED, WIDE, agreed, licensed_if, right_holder_grants
 
 
 def _no_dissent(case: Case) -> bool:
@@ -22,7 +22,7 @@ def _everybody_agrees(case: Case) -> bool | None:
 
 
 def _released(case: Case) -> bool | None:
-    return lifetime_covers(case) or right_holder_grants(case) if case.purpose in RELEASED else None
+    return licensed_if(case, case.purpose in RELEASED)
 
 
 RULES: tuple[Rule, ...] = (

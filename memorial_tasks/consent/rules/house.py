@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from memorial_tasks.consent.record import PARENTS
+from memorial_tasks.consent.record import PARENTS, RecordedCapture
 from memorial_tasks.consent.rules.base import Case, Rule, Words
 from memorial_tasks.consent.rules.conditions import agreed, each_grantor_has, has_evidence, named_in_lifetime
 from memorial_tasks.domain.words import Modality, Purpose
@@ -11,6 +11,7 @@ NOTICE_PERIOD = timedelta(hours=72)
 LONGEST_VALIDITY = timedelta(days=3660)
 LONGEST_THERAPY = timedelta(days=370)
 CLOCK_TOLERANCE = timedelta(minutes=5)
+CLOCK_GRACE = timedelta(days=1)  # a camera's clock knows no time zone
 
 
 def _current(case: Case) -> bool:
@@ -138,9 +139,17 @@ def _died(case: Case) -> bool:
     return case.record.subject.died <= case.now.date() + timedelta(days=1)
 
 
+def _dated_later(case: Case) -> list[RecordedCapture]:
+    return [one for one in case.record.dated_later if one.captured > case.record.subject.died + CLOCK_GRACE]
+
+
 def _capture(case: Case) -> bool | None:
-    newest = case.facts.newest_capture
-    return None if newest is None else newest <= case.record.subject.died + timedelta(days=1)
+    late = _dated_later(case)
+    return all(one.reason for one in late) if late else None
+
+
+def _capture_seen(case: Case) -> bool | None:
+    return len(case.standing.approvers) >= 2 if _dated_later(case) else None
 
 
 def _third_parties(case: Case) -> bool | None:
@@ -343,8 +352,8 @@ RULES: tuple[Rule, ...] = (
         lambda case: has_evidence(case, "death"),
         Words(zh="缺少死亡证明。", en="There is no proof of the death."),
         Words(
-            zh="请提交死亡证明（文件名含 death 或 死亡）。",
-            en="Add the death certificate (a file with `death` in its name).",
+            zh="请提交死亡证明（文件名含 death 或 死亡，或写明 kind: death）。",
+            en="Add the death certificate (a file with `death` in its name, or given as `kind: death`).",
         ),
         Words(zh="已提交死亡证明。", en="The death is proved."),
     ),
@@ -354,8 +363,8 @@ RULES: tuple[Rule, ...] = (
         _kinship,
         Words(zh="有签署人缺少亲属关系证明。", en="A grantor has not proved how they are related."),
         Words(
-            zh="请为每位签署人提交亲属关系证明（文件名含 kinship 或 亲属）。",
-            en="Add a proof of kinship for each grantor (a file with `kinship` in its name).",
+            zh="请为每位签署人提交亲属关系证明（文件名含 kinship 或 亲属，或写明 kind: kinship）。",
+            en="Add a proof of kinship for each grantor (`kinship` in the file's name, or `kind: kinship`).",
         ),
         Words(zh="亲属关系已证明。", en="The kinship is proved."),
     ),
@@ -364,7 +373,10 @@ RULES: tuple[Rule, ...] = (
         "house rule: wider than the family, identity is checked",
         _identity,
         Words(zh="缺少签署人身份证明。", en="The grantor's identity is not proved."),
-        Words(zh="请提交身份证明。", en="Add a proof of identity (a file with `identity` in its name)."),
+        Words(
+            zh="请提交身份证明（文件名含 identity 或 身份，或写明 kind: identity）。",
+            en="Add a proof of identity (`identity` in the file's name, or `kind: identity`).",
+        ),
     ),
     Rule(
         "house.evidence_approved",
@@ -407,12 +419,32 @@ RULES: tuple[Rule, ...] = (
         "house rule: no living person is remade",
         _capture,
         Words(
-            zh="有照片或录音的拍摄日期晚于死亡日期。",
-            en="A photo or recording was made after the date of death.",
+            zh="有照片或视频自带的日期晚于死亡日期：逝者可能仍在世，或画面中是别人。",
+            en="A photo or video is dated after the death: the person may be alive, or it shows somebody else.",
         ),
         Words(
-            zh="请核对死亡日期，或移除该素材。",
-            en="Check the date of death, or remove the material taken after it.",
+            zh="请更正死亡日期；若该文件是旧照片的翻拍、扫描件或相机时间有误，请在 consent.dated_later 中写明"
+            "文件与原因；否则请移除。",
+            en="Correct the date of death; or, if the file is a later picture or scan of an older one or the camera's "
+            "clock was wrong, say so under `consent.dated_later` with `file` and `reason`; or remove it.",
+        ),
+    ),
+    Rule(
+        "house.capture_seen",
+        "house rule: no living person is remade; two persons look at what is dated after the death",
+        _capture_seen,
+        Words(
+            zh="有素材自带的日期晚于死亡日期，家属已说明原因，但只有一人看过。",
+            en="Some material carries a date after the death. The family says why; only one person has looked at it.",
+        ),
+        Words(
+            zh="请另一位人员查看素材与说明后核验：memorial consent grant ORDER --approver NAME。",
+            en="Let another person look at the material and at what is said about it, then: "
+            "`memorial consent grant ORDER --approver NAME`.",
+        ),
+        Words(
+            zh="晚于死亡日期的素材已由两人看过并接受家属的说明。",
+            en="Two persons looked at the material dated after the death and accept what the family says about it.",
         ),
     ),
     Rule(
@@ -431,8 +463,8 @@ RULES: tuple[Rule, ...] = (
             en="A living minor is in the material without a guardian's consent.",
         ),
         Words(
-            zh="请遮挡，或提交监护人同意（文件名含 guardian 或 监护）。",
-            en="Crop the child out, or add the guardian's consent (a file with `guardian` in its name).",
+            zh="请遮挡，或提交监护人同意（文件名含 guardian 或 监护，或写明 kind: guardian）。",
+            en="Crop the child out, or add the guardian's consent (`guardian` in its name, or `kind: guardian`).",
         ),
     ),
     Rule(

@@ -1,13 +1,7 @@
 """California: Civil Code 3344.1, as amended by AB 1836 (in force 2025-01-01). 70 years."""
 
 from memorial_tasks.consent.rules.base import Case, Rule, Words
-from memorial_tasks.consent.rules.conditions import (
-    RELEASED,
-    first_rank_grants,
-    lifetime_covers,
-    right_holder_grants,
-    years_since_death,
-)
+from memorial_tasks.consent.rules.conditions import RELEASED, heir_grants, licensed_if, years_since_death
 from memorial_tasks.domain.words import Purpose
 
 _YEARS = 70
@@ -16,19 +10,11 @@ _YEARS = 70
 def _replica(case: Case) -> bool | None:
     """A digital replica of a deceased personality in an audiovisual work, wherever the public can see it."""
     protected = case.record.subject.public_figure and years_since_death(case) < _YEARS
-    if not protected or case.purpose is Purpose.FAMILY_PRIVATE:
-        return None
-    return right_holder_grants(case) or lifetime_covers(case)
+    return licensed_if(case, protected and case.purpose is not Purpose.FAMILY_PRIVATE)
 
 
 def _released(case: Case) -> bool | None:
-    if case.purpose not in RELEASED:
-        return None
-    return right_holder_grants(case) or lifetime_covers(case)
-
-
-def _heir(case: Case) -> bool:
-    return first_rank_grants(case) or right_holder_grants(case) or lifetime_covers(case)
+    return licensed_if(case, case.purpose in RELEASED)
 
 
 RULES: tuple[Rule, ...] = (
@@ -56,7 +42,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "us_ca.heir",
         "CA Civil Code 3344.1(d)",
-        _heir,
+        heir_grants,
         Words(
             zh="签署人不是配偶、子女、父母或权利人。",
             en="The grantor is neither spouse, child, parent nor right holder.",

@@ -6,8 +6,8 @@ from memorial_tasks.consent.rules.base import Case, Rule, Words
 from memorial_tasks.consent.rules.conditions import (
     WIDE,
     died_on_or_after,
-    first_rank_grants,
-    lifetime_covers,
+    heir_grants,
+    licensed_if,
     right_holder_grants,
     years_since_death,
 )
@@ -26,7 +26,7 @@ def _protected(case: Case) -> bool:
 
 
 def _successor(case: Case) -> bool | None:
-    return right_holder_grants(case) or lifetime_covers(case) if _protected(case) else None
+    return licensed_if(case, _protected(case))
 
 
 def _registered(case: Case) -> bool | None:
@@ -34,13 +34,7 @@ def _registered(case: Case) -> bool | None:
 
 
 def _commercial(case: Case) -> bool | None:
-    if case.purpose is not Purpose.COMMERCIAL:
-        return None
-    return right_holder_grants(case) or lifetime_covers(case)
-
-
-def _heir(case: Case) -> bool:
-    return first_rank_grants(case) or right_holder_grants(case) or lifetime_covers(case)
+    return licensed_if(case, case.purpose is Purpose.COMMERCIAL)
 
 
 RULES: tuple[Rule, ...] = (
@@ -75,7 +69,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "us_ny.heir",
         "NY Civil Rights Law 50-f(3)-(4); NY EPTL 4-1.1",
-        _heir,
+        heir_grants,
         Words(zh="签署人不是继承人或遗嘱执行人。", en="The grantor is neither heir nor executor."),
         Words(zh="请由配偶、子女、父母或执行人签署。", en="Let a spouse, child, parent or the executor sign."),
         Words(zh="签署人是继承人或执行人。", en="The grantor is an heir or the executor."),

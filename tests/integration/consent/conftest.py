@@ -166,9 +166,10 @@ class House:
 
 
 def _papers(order: Order) -> list[str]:
-    paths = [path for person in order.grantors for path in person.evidence]
-    paths += [path for relative in order.co_kin for path in relative.evidence]
-    return [*paths, *order.subject.lifetime_arrangement.evidence]
+    papers = [paper for person in order.grantors for paper in person.evidence]
+    papers += [paper for relative in order.co_kin for paper in relative.evidence]
+    papers += [paper for other in order.consent.third_parties for paper in other.evidence]
+    return [paper.file for paper in (*papers, *order.subject.lifetime_arrangement.evidence)]
 
 
 @pytest.fixture

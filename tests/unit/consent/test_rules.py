@@ -35,6 +35,7 @@ class World:
     given: bool = True
     start: datetime = NOW
     change: Callable[[ConsentRecord], ConsentRecord] = lambda record: record
+    captured: date | None = None  # what the camera wrote into photos/a.jpg
 
     def build(self) -> tuple[ConsentRecord, tuple[ConsentEvent, ...]]:
         document = {
@@ -57,6 +58,7 @@ class World:
             now=self.start,
             consent_id="c-1",
             salt="5a" * 32,
+            captured={"photos/a.jpg": ("d" * 64, self.captured)} if self.captured else {},
         )
         record = self.change(record)
         events: list[ConsentEvent] = []
@@ -97,6 +99,10 @@ class World:
 class _Digests(dict[str, str]):
     def __missing__(self, path: str) -> str:
         return f"{sum(path.encode()):064x}"
+
+
+def _stated(reason: str) -> dict[str, Any]:
+    return {"consent": {"dated_later": [{"file": "photos/a.jpg", "reason": reason}]}}
 
 
 def _subject(**changes: Any) -> dict[str, Any]:
@@ -157,7 +163,8 @@ CASES: dict[str, World] = {
         }
     ),
     "house.died": World(_subject(died="2026-05-01")),
-    "house.capture": World(facts=Facts(newest_capture=date(2025, 1, 1))),
+    "house.capture": World(captured=date(2025, 1, 1)),
+    "house.capture_seen": World(_stated("a photographed print"), captured=date(2025, 1, 1), approvals=1),
     "house.third_parties": World({"consent": {"third_parties": [{"name": "T"}]}}),
     "house.third_party_minors": World({"consent": {"third_parties": [{"name": "T", "minor": True}]}}),
     "house.therapy": World(purpose=Purpose.THERAPY),
@@ -291,7 +298,11 @@ def _boundaries_that_hold() -> dict[str, World]:
             }
         ),
         "died yesterday, somewhere else already tomorrow": World(_subject(died="2026-03-02")),
-        "a photo of the day after": World(facts=Facts(newest_capture=date(2024, 11, 21))),
+        "a photo of the day after": World(captured=date(2024, 11, 21)),
+        "a photo of the day after, seen by one person": World(captured=date(2024, 11, 21), approvals=1),
+        "a print photographed later, and two persons looked": World(
+            _stated("a photographed print"), captured=date(2025, 1, 1)
+        ),
         "exactly the material listed": World(facts=Facts(material_sha256=frozenset({"d" * 64}))),
         "living people who consented": World(
             {"consent": {"third_parties": [_third(False, "p/letter.pdf"), _third(True, "p/guardian.pdf", KIN)]}}
@@ -463,7 +474,28 @@ def _boundaries_that_break() -> dict[str, tuple[str, World]]:
             ),
         ),
         "dies the day after tomorrow": ("house.died", World(_subject(died="2026-03-03"))),
-        "a photo two days after": ("house.capture", World(facts=Facts(newest_capture=date(2024, 11, 22)))),
+        "a photo two days after": ("house.capture", World(captured=date(2024, 11, 22))),
+        "one of two late photos is explained": (
+            "house.capture",
+            World(
+                _stated("a photographed print"),
+                captured=date(2025, 1, 1),
+                change=lambda r: r.model_copy(
+                    update={"dated_later": (*r.dated_later, r.dated_later[0].model_copy(update={"reason": ""}))}
+                ),
+            ),
+        ),
+        "a late photo explained, two days after the death, seen by one": (
+            "house.capture_seen",
+            World(_stated("a photographed print"), captured=date(2024, 11, 22), approvals=1),
+        ),
+        "an explanation of another photo explains nothing": (
+            "house.capture",
+            World(
+                {"consent": {"dated_later": [{"file": "photos/b.jpg", "reason": "a scan"}]}},
+                captured=date(2025, 1, 1),
+            ),
+        ),
         "one of two living people did not consent": (
             "house.third_parties",
             World({"consent": {"third_parties": [_third(False, "p/letter.pdf"), _third(False)]}}),

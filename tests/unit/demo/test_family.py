@@ -167,7 +167,7 @@ def test_a_family_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     for place in (order.materials.photos, order.materials.voice, order.materials.background, order.materials.music):
         assert place is not None
         assert (tmp_path / "f" / place).exists()
-    assert all((tmp_path / "f" / paper).is_file() for paper in order.grantors[0].evidence)
+    assert all((tmp_path / "f" / paper.file).is_file() for paper in order.grantors[0].evidence)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "f").rglob("*")}
     assert make_family(tmp_path / "f", "zh-CN", "demo-1") == order_file
     assert made == ["album"]

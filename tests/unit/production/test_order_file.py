@@ -86,12 +86,48 @@ def test_dates_that_cannot_be(folder: Path) -> None:
 
 def test_missing_and_empty_papers(folder: Path) -> None:
     (folder / "papers" / "kinship.pdf").write_bytes(b"")
-    grantor = document()["grantors"][0] | {"evidence": ["papers/kinship.pdf", "papers/none.pdf"]}
+    grantor = document()["grantors"][0] | {"evidence": ["papers/kinship.pdf", "papers/death.pdf"]}
     found = problems(folder, document(grantors=[grantor]))
     assert {(p.code, p.file) for p in found} == {
         ("evidence.size", "papers/kinship.pdf"),
-        ("evidence.missing", "papers/none.pdf"),
+        ("evidence.missing", "papers/death.pdf"),
     }
+
+
+def test_a_paper_whose_name_says_nothing_needs_its_kind(folder: Path) -> None:
+    (folder / "papers" / "scan-0001.pdf").write_bytes(b"x")
+    relative = {"name": "K", "relation": "son", "position": "agreed", "evidence": ["papers/scan-0001.pdf"]}
+    found = problems(folder, document(co_kin=[relative]))
+    assert [(p.code, p.field, p.file) for p in found] == [
+        ("evidence.kind", "co_kin.0.evidence", "papers/scan-0001.pdf")
+    ]
+    assert "death, kinship, identity" in found[0].remedy
+    for paper, code in (
+        ("papers/scan-0001.pdf", "evidence.kind"),
+        ({"file": "papers/scan-0001.pdf", "kind": "certificate"}, "order.literal_error"),
+    ):
+        grantor = document()["grantors"][0] | {"evidence": [paper]}
+        assert codes(folder, document(grantors=[grantor])) == {code}
+    told = document()["grantors"][0] | {"evidence": [{"file": "papers/scan-0001.pdf", "kind": "kinship"}]}
+    assert problems(folder, document(grantors=[told])) == []
+
+
+def test_the_place_of_a_paper_can_say_what_it_is(folder: Path) -> None:
+    (folder / "papers" / "scan-0001.pdf").write_bytes(b"x")
+    subject = document()["subject"] | {
+        "lifetime_arrangement": {"kind": "permits", "evidence": ["papers/scan-0001.pdf"]},
+    }
+    third = {"third_parties": [{"name": "T", "evidence": ["papers/scan-0001.pdf"]}]}
+    assert problems(folder, document(subject=subject, consent=third)) == []
+
+
+def test_what_is_said_about_a_date_is_about_material_that_is_there(folder: Path) -> None:
+    said = {"dated_later": [{"file": "photos/a.jpg", "reason": "a scan"}, {"file": "photos/b.jpg", "reason": "a scan"}]}
+    found = problems(folder, document(consent=said))
+    assert [(p.code, p.field, p.file) for p in found] == [
+        ("consent.dated_later", "consent.dated_later", "photos/b.jpg")
+    ]
+    assert codes(folder, document(consent={"dated_later": [{"file": "photos/a.jpg"}]})) == {"order.missing"}
 
 
 def test_a_paper_may_not_lead_out_of_the_folder(folder: Path) -> None:
