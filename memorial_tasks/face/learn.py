@@ -74,7 +74,7 @@ def learn_face(
         sources = sources_of(bank, plan.sources, kept)
         pairs = make_pairs(bank, plan.scale, sources, learn, learn, lambda f, m: progress(0.08 * f, m))
         exam = make_pairs(bank, plan.scale, [bank.base_index], learn, kept, lambda f, m: progress(0.08 + 0.02 * f, m))
-        tensors = {name: _tensors(bank, found) for name, found in pairs.items()}
+        tensors = {name: weighted_pairs(bank, found) for name, found in pairs.items()}
 
         def judge(name: str, network: RefinerNet) -> float:
             on_cpu = network if device.type == "cpu" else _on_cpu(network)
@@ -125,7 +125,7 @@ def learn_face(
     return card
 
 
-def _tensors(bank: PhotoBank, found: PairSet) -> Pairs:
+def weighted_pairs(bank: PhotoBank, found: PairSet) -> Pairs:
     """Pairs bent from the base photo are what the film shows, so they are drawn as often as all others together; open
     mouths, rare among photos, twice as often."""
     from memorial_tasks.face import geometry as geo

@@ -23,7 +23,7 @@ from memorial_tasks.face.album import portraits
 from memorial_tasks.face.bank import PhotoBank, build_bank, match_colours, measure
 from memorial_tasks.face.identity import likeness, likeness_features
 from memorial_tasks.face.landmarks import FaceModels
-from memorial_tasks.face.learn import _tensors
+from memorial_tasks.face.learn import weighted_pairs
 from memorial_tasks.face.metrics import RandomFeatures, features_of, kernel_distance
 from memorial_tasks.face.pairs import PairSet, held_out, make_pairs, sources_of
 from memorial_tasks.face.portrait_gan import GanConfig, PortraitGenerator, sample, train_portrait_gan
@@ -51,7 +51,7 @@ def run() -> dict[str, float]:
     began = time.process_time()
     with tempfile.TemporaryDirectory() as folder:  # the examination takes no part in the training: no `evaluate` here
         trained = train(
-            {n: _tensors(bank, found) for n, found in pairs.items()},
+            {n: weighted_pairs(bank, found) for n, found in pairs.items()},
             plan,
             1,
             Path(folder),
@@ -96,7 +96,7 @@ def _peers(
     ):
         print(f"face: training the peer {name}", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory() as folder:
-            tensors = {n: _tensors(bank, found) for n, found in these.items()}
+            tensors = {n: weighted_pairs(bank, found) for n, found in these.items()}
             peer = train(tensors, config, 1, Path(folder), lambda: None, lambda f, m: None)
         made = {n: evaluate.refined(peer.generators[n], found) for n, found in exams.items()}
         found_score = evaluate.score(made, tests)

@@ -18,14 +18,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit" / "face"))
 def test_the_refiner_trains_on_the_gpu_as_it_does_on_the_cpu(tmp_path: Path) -> None:
     from drawn import TALKING, bank
 
-    from memorial_tasks.face.learn import _tensors
+    from memorial_tasks.face.learn import weighted_pairs
     from memorial_tasks.face.pairs import make_pairs
     from memorial_tasks.face.recipes import recipe
     from memorial_tasks.face.train import train
 
     people = bank(TALKING)
     everyone = list(range(len(TALKING)))
-    pairs = {n: _tensors(people, p) for n, p in make_pairs(people, 0.5, [0], everyone, everyone).items()}
+    pairs = {n: weighted_pairs(people, p) for n, p in make_pairs(people, 0.5, [0], everyone, everyone).items()}
     plan = replace(recipe("tiny"), steps=60, warm_up=30, seconds=60.0)
     losses = {}
     for device in ("cpu", "cuda"):

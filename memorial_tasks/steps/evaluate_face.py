@@ -1,0 +1,30 @@
+"""evaluate_face: how good this face is, on photos it never learned from. Done on request, not on the way to a film."""
+
+from typing import Any
+
+from memorial_tasks.domain.order import Record
+from memorial_tasks.domain.words import Modality
+from memorial_tasks.steps.contract import StepContext
+
+ROOMS = ("face",)
+MODALITIES = (Modality.FACE,)
+
+
+class Params(Record):
+    """`curve`: also train on fewer and more photos, which takes minutes, to say what more photos would bring."""
+
+    curve: bool = False
+
+
+def run(context: StepContext, params: Params) -> dict[str, Any]:
+    """``face/bank.*``, ``face/base.png``, ``face/model.safetensors`` -> ``evaluation.json``, ``evaluation.png``."""
+    from memorial_tasks.face.examine import examine
+    from memorial_tasks.face.landmarks import FaceModels
+
+    for name in ("face/bank.safetensors", "face/bank.json", "face/base.png", "face/model.safetensors"):
+        context.file(name)
+    models = FaceModels.load(context.assets)
+    document = examine(context.inputs / "face", context.out, models, context.seed, context.progress, params.curve)
+    return {key: document[key] for key in ("config", "held_out", "rows", "identity", "flicker")} | {
+        "learning_curve": document.get("learning_curve", [])
+    }

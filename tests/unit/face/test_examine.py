@@ -1,0 +1,86 @@
+"""The examination puts every figure beside the truth and beside its peers."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from drawn import TALKING, bank
+from skimage.metrics import structural_similarity as reference
+
+from memorial_tasks.errors import InputRefused
+from memorial_tasks.face import examine as examining
+from memorial_tasks.face import learn
+from memorial_tasks.face.bank import save_bank
+from memorial_tasks.face.examine import examine, flicker, learning_curve, structural_similarity
+from memorial_tasks.face.learn import learn_face
+from memorial_tasks.face.recipes import recipe
+from memorial_tasks.face.render import FaceRenderer
+
+BRIEF = replace(recipe("tiny"), steps=24, warm_up=12, seconds=6.0, evaluate_every=12)
+
+
+def quiet(fraction: float, message: str) -> None:
+    """No progress shown."""
+
+
+class NoFace:
+    """Stands in for the landmark models, which are files fetched at set-up: it finds nobody."""
+
+    def detect(self, rgb: object) -> list[object]:
+        return []
+
+
+def test_similarity_is_that_of_the_paper() -> None:
+    draw = np.random.default_rng(1)
+    a = draw.integers(0, 255, (3, 48, 64), dtype=np.uint8)
+    b = np.clip(a.astype(int) + draw.integers(-30, 30, a.shape), 0, 255).astype(np.uint8)
+    grey_a, grey_b = a.astype(float).mean(0), b.astype(float).mean(0)
+    wanted = reference(grey_a, grey_b, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
+    assert structural_similarity(a, b) == pytest.approx(wanted, abs=2e-3)
+    assert structural_similarity(a, a) == pytest.approx(1.0)
+
+
+def test_an_examined_face_stands_between_its_peers_and_the_truth(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.set_num_threads(1)
+    monkeypatch.setattr(learn, "recipe", lambda name: BRIEF)
+    save_bank(bank(TALKING), [], tmp_path)
+    learn_face(tmp_path, tmp_path, "tiny", 5, tmp_path / "state", lambda: None, quiet)
+    document = examine(tmp_path, tmp_path / "out", NoFace(), 1, quiet)  # type: ignore[arg-type]
+    rows = document["rows"]
+    assert rows["truth"]["ssim"] == pytest.approx(1.0)
+    assert rows["truth"]["sharpness"] == pytest.approx(1.0)
+    assert rows["still"]["mouth_eye_psnr"] < rows["ours"]["mouth_eye_psnr"] < rows["truth"]["mouth_eye_psnr"]
+    assert document["identity"]["faces_found"] == 0
+    assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["rows"] == rows
+    assert (tmp_path / "out" / "evaluation.png").stat().st_size > 2000
+
+
+def test_nothing_can_be_judged_when_nothing_was_kept_apart(tmp_path: Path) -> None:
+    save_bank(bank([{}]), [], tmp_path)
+    learn_face(tmp_path, tmp_path, "tiny", 5, tmp_path / "state", lambda: None, quiet)
+    with pytest.raises(InputRefused, match="kept apart"):
+        examine(tmp_path, tmp_path / "out", NoFace(), 1, quiet)  # type: ignore[arg-type]
+
+
+def test_a_face_that_jumps_flickers_more_than_one_that_moves_evenly() -> None:
+    steady = FaceRenderer(bank([{}]))
+
+    class Jumping:
+        def close_up(self, values: dict[str, float]) -> object:
+            shaken = round(values["jaw_open"] * 6) % 2
+            return steady.close_up({**values, "head_yaw": 3.0 * shaken})
+
+    found = flicker(Jumping(), steady, 6)  # type: ignore[arg-type]
+    assert found["ours"] > 2 * found["warp"]
+
+
+def test_the_learning_curve_ends_with_all_photos(monkeypatch: pytest.MonkeyPatch) -> None:
+    people = bank(TALKING)
+    monkeypatch.setattr(examining, "CURVE", (4,))
+    rows = learning_curve(people, replace(BRIEF, steps=6, warm_up=6), 1, quiet)
+    assert [row["photos"] for row in rows] == [4.0, float(len(TALKING) - len(examining.held_out(people)))]
