@@ -1,7 +1,7 @@
 # Two commands to remember: `make demo` and `make test`. `make help` lists the rest.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup assets demo test test-unit lint studio bench docs clean
+.PHONY: help setup assets demo test test-unit test-infra lint studio bench docs clean
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -40,6 +40,9 @@ test: $(STAMP) assets ## every test that needs no accelerator and no cluster
 
 test-unit: $(STAMP) assets ## the tests that take seconds
 	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
+
+test-infra: $(STAMP) ## terraform applied whole against a local double; images built where an engine exists (slow)
+	MEMORIAL_TEST_INFRA=1 $(BIN)/python -m pytest tests/integration/infra $(PYTEST_ARGS)
 
 lint: $(STAMP) ## style and types
 	$(BIN)/ruff check .

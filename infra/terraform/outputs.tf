@@ -1,0 +1,38 @@
+output "settings" {
+  description = "The studio's settings (MEMORIAL_*) that follow from this."
+  value = {
+    MEMORIAL_STORE      = "s3://${aws_s3_bucket.this["vault"].id}"
+    MEMORIAL_KMS_KEY_ID = aws_kms_key.this["subjects"].arn
+  }
+}
+
+output "buckets" {
+  value = { for name, bucket in aws_s3_bucket.this : name => bucket.id }
+}
+
+output "keys" {
+  value = { for name, key in aws_kms_key.this : name => key.arn }
+}
+
+output "roles" {
+  description = "control: annotation eks.amazonaws.com/role-arn of Airflow's service account."
+  value = {
+    control  = aws_iam_role.control.arn
+    data     = aws_iam_role.data.arn
+    delivery = aws_iam_role.delivery.arn
+    auditor  = one(aws_iam_role.auditor[*].arn)
+  }
+}
+
+output "database" {
+  description = "Address, and the secret that holds the administrator's password; null when another database is used."
+  value = one([for made in aws_db_instance.this : {
+    address = made.address
+    port    = made.port
+    secret  = one(made.master_user_secret[*].secret_arn)
+  }])
+}
+
+output "repositories" {
+  value = { for name, repository in aws_ecr_repository.this : name => repository.repository_url }
+}
