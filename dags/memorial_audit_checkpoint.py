@@ -24,22 +24,21 @@ from datetime import timedelta
 
 from airflow.sdk import dag
 
-from memorial_tasks.airflow.acts import OWNER
+from memorial_tasks.airflow.acts import HOUSE
 from memorial_tasks.airflow.night import checkpoint, night_task
 from memorial_tasks.airflow.tags import Tag
 
 
 @dag(
+    **HOUSE,
     dag_id="memorial_audit_checkpoint",
     dag_display_name="Audit checkpoint",
     description="Signs the audit log and anchors it outside the database.",
     doc_md=__doc__,
     schedule="*/10 * * * *",
-    catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=1),
     tags=[Tag.AUDIT, Tag.TIER_1, Tag.NO_PERSONAL],
-    owner_links={OWNER: "mailto:studio-operations@localhost"},
 )
 def memorial_audit_checkpoint() -> None:
     night_task("seal_log", checkpoint, display="Seal and anchor the log", doc="Sequencer, checkpoint, anchors.")

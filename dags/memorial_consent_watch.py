@@ -24,22 +24,21 @@ from datetime import timedelta
 
 from airflow.sdk import dag
 
-from memorial_tasks.airflow.acts import OWNER
+from memorial_tasks.airflow.acts import HOUSE
 from memorial_tasks.airflow.night import night_task, watch
 from memorial_tasks.airflow.tags import Tag
 
 
 @dag(
+    **HOUSE,
     dag_id="memorial_consent_watch",
     dag_display_name="Consent watch",
     description="Expiry, objection and withdrawal: freeze, halt, erase.",
     doc_md=__doc__,
     schedule="*/5 * * * *",
-    catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=1),
     tags=[Tag.CONSENT, Tag.TIER_1, Tag.PERSONAL],
-    owner_links={OWNER: "mailto:studio-operations@localhost"},
 )
 def memorial_consent_watch() -> None:
     night_task("apply_consent", watch, display="Apply what is due", doc="Freeze, halt, erase; registry first.")

@@ -28,23 +28,22 @@ from datetime import timedelta
 
 from airflow.sdk import Param, dag
 
-from memorial_tasks.airflow.acts import OWNER, FilmReview, act_task
+from memorial_tasks.airflow.acts import HOUSE, FilmReview, act_task
 from memorial_tasks.airflow.steps import step_task
 from memorial_tasks.airflow.tags import Tag
 from memorial_tasks.production import acts
 
 
 @dag(
+    **HOUSE,
     dag_id="memorial_order",
     dag_display_name="Memorial order",
     description="One order: consent, checks, training, film, review, delivery.",
     doc_md=__doc__,
     schedule=None,
-    catchup=False,
-    max_active_runs=16,
+    max_active_runs=2000,
     dagrun_timeout=timedelta(days=10),
     tags=[Tag.ORDER, Tag.TIER_1, Tag.PERSONAL],
-    owner_links={OWNER: "mailto:studio-operations@localhost"},
     params={
         "order": Param(
             type="string",
@@ -79,9 +78,6 @@ def memorial_order() -> None:
         defaults="Reject",
         params={"reason": Param(type=["null", "string"], default=None, title="Reason, without names", maxLength=500)},
         response_timeout=timedelta(days=7),
-        retries=3,
-        retry_delay=timedelta(seconds=10),
-        owner=OWNER,
         doc_md="A person watches the film. Approving certifies: this is what the family asked for, and it is labelled.",
     )
     again = act_task(

@@ -23,22 +23,21 @@ from datetime import timedelta
 
 from airflow.sdk import dag
 
-from memorial_tasks.airflow.acts import OWNER
+from memorial_tasks.airflow.acts import HOUSE
 from memorial_tasks.airflow.night import night_task, retention
 from memorial_tasks.airflow.tags import Tag
 
 
 @dag(
+    **HOUSE,
     dag_id="memorial_retention",
     dag_display_name="Retention",
     description="What was erased stays erased; lost runs are named.",
     doc_md=__doc__,
     schedule="30 4 * * *",
-    catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=4),
     tags=[Tag.RETENTION, Tag.TIER_2, Tag.PERSONAL],
-    owner_links={OWNER: "mailto:studio-operations@localhost"},
 )
 def memorial_retention() -> None:
     night_task("keep_promises", retention, display="Keep what was promised", doc="Erasures, lost runs.", minutes=180)

@@ -49,7 +49,28 @@ class Settings(BaseSettings):
     step_command: str = Field(
         default="python -m memorial_tasks.steps", min_length=1, description="what runs a step; 'python' is our own"
     )
+    step_runner: str = Field(default="local", pattern="^(local|kubernetes)$", description="where steps run")
+    step_image: str = Field(default="", description="worker image of pods, name@sha256:digest")
+    step_role_arn: str = Field(default="", description="role whose rights pods get, narrowed to their order's objects")
+    step_role_seconds: int = Field(default=12 * 3600, ge=900, le=12 * 3600, description="the role's longest session")
+    gpu_steps: str = Field(default="train_face,train_voice", description="steps whose pods ask for a GPU")
+    gpu_slots: int = Field(default=2, ge=0, le=1000, description="slots of Airflow's pool 'gpu': pods with a GPU at once")
+    pod_namespace: str = Field(default="memorial-steps", description="namespace of the pods and their secrets")
+    pod_connection: str = Field(default="kubernetes_default", description="Airflow's connection to the cluster")
+    pod_templates: Path = Field(default=REPOSITORY / "infra" / "pods", description="one pod template a step class")
+    pod_assets: str = Field(default="/opt/memorial-assets", description="model files and fonts inside the image")
+    pod_vault_claim: str = Field(default="", description="claim that carries a vault in a folder; pods mount one order")
+    pod_vault_path: str = Field(default="", description="the same as a path of the node, for a cluster of one node")
+    pod_queue: str = Field(default="", description="Kueue LocalQueue that admits the pods; empty: none")
+    pod_schedule_minutes: int = Field(default=30, ge=1, description="how long a pod may wait for a node")
+    pod_startup_minutes: int = Field(default=20, ge=1, description="how long a node may take to start a pod")
+    pod_poll_seconds: float = Field(default=10.0, ge=0.2, le=300, description="how often a pod is looked at")
+    pod_patience_minutes: int = Field(default=15, ge=1, description="how long the cluster may be out of reach")
     base_url: str | None = Field(default=None, description="address under which people reach Airflow's pages")
+    batch_orders: int | None = Field(
+        default=None, ge=1, le=1000, description="orders a batch lets work at once; empty: the GPU pool's slots"
+    )
+    batch_hours: int = Field(default=10, ge=1, le=23, description="after so many hours a batch starts nothing more")
 
     @cached_property
     def root(self) -> Path:

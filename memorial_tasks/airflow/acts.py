@@ -8,10 +8,15 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
+from memorial_tasks.airflow.retries import DELAY, POLICY, TRIES, retryable
+
 OWNER = "studio-operations"
-RUN_ID = "{{ dag_run.run_id }}"
-ORDER = "{{ params.order }}"
-TRIES = 3
+# What every DAG of the house has in common: `@dag(**HOUSE, ...)`.
+HOUSE: dict[str, Any] = {
+    "catchup": False,
+    "owner_links": {OWNER: "mailto:studio-operations@localhost"},
+    "default_args": {"owner": OWNER, "retries": TRIES, "retry_delay": DELAY, "retry_policy": POLICY},
+}
 
 
 def who(context: Any = None) -> Any:
@@ -50,29 +55,18 @@ def guarded(act: Callable[[Any, str, Any], Any]) -> Any:
     try:
         return act(studio, order, actor)
     except Exception as error:
-        retryable = getattr(error, "retryable", True)
         last = context["ti"].try_number > context["ti"].max_tries
-        if retryable and not last:
+        if retryable(error) and not last:
             raise
         state = finish_with_reason(studio, order, error, actor)
         text = str(error) if isinstance(error, MemorialError) else type(error).__name__
         raise AirflowFailException(f"order {state}: {text}") from (None if isinstance(error, MemorialError) else error)
 
 
-def act_task(
-    name: str, act: Callable[[Any, str, Any], Any], *, display: str, doc: str, minutes: int = 10, retries: int = TRIES
-) -> Any:
+def act_task(name: str, act: Callable[[Any, str, Any], Any], *, display: str, doc: str, minutes: int = 10) -> Any:
     """A task that runs one act of the control plane for the order of this run."""
 
-    @task(
-        task_id=name,
-        task_display_name=display,
-        retries=retries,
-        retry_delay=timedelta(seconds=5),
-        execution_timeout=timedelta(minutes=minutes),
-        owner=OWNER,
-        doc_md=doc,
-    )
+    @task(task_id=name, task_display_name=display, execution_timeout=timedelta(minutes=minutes), doc_md=doc)
     def run() -> None:
         guarded(act)
 

@@ -6,9 +6,16 @@ from typing import Any
 
 import httpx
 
+from memorial_tasks.airflow.environment import operator_password
 from memorial_tasks.errors import MemorialError, Unavailable
+from memorial_tasks.settings import Settings
 
 REMEDY = "start the studio with 'memorial studio start' and look at 'memorial doctor'"
+
+
+def open_client(settings: Settings) -> "AirflowClient":
+    """A session of the operator's account with this studio's Airflow."""
+    return AirflowClient(f"http://127.0.0.1:{settings.api_port}", settings.operator, operator_password(settings))
 
 
 class AirflowClient:
@@ -76,6 +83,38 @@ class AirflowClient:
         """The run's state."""
         run: dict[str, Any] = self._call("GET", f"/dags/{dag}/dagRuns/{run_id}")
         return run
+
+    def over(self, dag: str, run_id: str) -> bool | None:
+        """Whether the run is over; None when there is no such run."""
+        try:
+            return bool(self.run(dag, run_id)["state"] in {"success", "failed"})
+        except Unavailable:
+            raise
+        except MemorialError as error:
+            if "404" in error.what:
+                return None
+            raise
+
+    def start(self, dag: str, order: str, run_id: str) -> None:
+        """Start an order's run; one that exists already is left as it is."""
+        try:
+            self.trigger(dag, run_id, {"order": order})
+        except Unavailable:
+            raise
+        except MemorialError as error:
+            if "409" not in error.what:
+                raise
+
+    def slots(self, pool: str) -> int | None:
+        """How many slots a pool has; None when there is no such pool."""
+        try:
+            return int(self._call("GET", f"/pools/{pool}")["slots"])
+        except Unavailable:
+            raise
+        except MemorialError as error:
+            if "404" in error.what:
+                return None
+            raise
 
     def stop_run(self, dag: str, run_id: str, note: str) -> None:
         """Mark a run failed, which ends its running tasks."""

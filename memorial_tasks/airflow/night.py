@@ -1,45 +1,78 @@
-"""Tasks that a schedule starts: each a thin shell around one act of `production.night`."""
+"""Tasks that a schedule starts: each a thin shell around one act of `production.night` or `production.batch`."""
 
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import task
+from airflow.sdk import PokeReturnValue, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
-from memorial_tasks.airflow.acts import OWNER, who
+from memorial_tasks.airflow.acts import who
+from memorial_tasks.airflow.retries import retryable
 
 ORDER_DAG = "memorial_order"
+GPU_POOL = "gpu"
+# How often a night looks whether there is room again. Each look is a short task; between two it holds no worker slot.
+LOOK_AGAIN = timedelta(seconds=30)
+LONGEST_NIGHT = timedelta(hours=24)
 
 
-def night_task(name: str, act: Callable[..., Any], *, display: str, doc: str, minutes: int = 30) -> Any:
-    """A task that runs `act(studio, airflow, who)`; errors that a retry cannot mend end it at once."""
+class OrderRuns:
+    """The runs of `memorial_order`, through Airflow's REST interface."""
 
-    @task(
+    def __init__(self, airflow: Any) -> None:
+        self.airflow = airflow
+
+    def start(self, order: str, run_id: str) -> None:
+        """Start an order's run; one that exists is left as it is."""
+        self.airflow.start(ORDER_DAG, order, run_id)
+
+    def over(self, run_id: str) -> bool | None:
+        """Whether it is over; None when there is no such run."""
+        found: bool | None = self.airflow.over(ORDER_DAG, run_id)
+        return found
+
+
+def with_airflow(act: Callable[[Any, Any, Any], Any]) -> Any:
+    """`act(studio, airflow, who)` with both open; what no retry can mend ends the task at once."""
+    from memorial_tasks.airflow.client import open_client
+    from memorial_tasks.errors import MemorialError
+    from memorial_tasks.production.studio import Studio
+
+    studio = Studio.open()
+    try:
+        with open_client(studio.settings) as airflow:
+            return act(studio, airflow, who())
+    except MemorialError as error:
+        if retryable(error):
+            raise
+        raise AirflowFailException(str(error)) from None
+
+
+def night_task(name: str, act: Callable[..., Any], *, display: str, doc: str, minutes: int = 30, **options: Any) -> Any:
+    """A task that runs `act(studio, airflow, who)`."""
+
+    @task(task_id=name, task_display_name=display, execution_timeout=timedelta(minutes=minutes), doc_md=doc, **options)
+    def run() -> Any:
+        return with_airflow(act)
+
+    return run()
+
+
+def night_watch(name: str, act: Callable[..., bool], *, display: str, doc: str) -> Any:
+    """A task that asks `act(studio, airflow, who)` again and again until it says that all is done."""
+
+    @task.sensor(
         task_id=name,
         task_display_name=display,
-        retries=3,
-        retry_delay=timedelta(seconds=20),
-        execution_timeout=timedelta(minutes=minutes),
-        owner=OWNER,
+        mode="reschedule",
+        poke_interval=LOOK_AGAIN.total_seconds(),
+        timeout=LONGEST_NIGHT.total_seconds(),
+        execution_timeout=timedelta(minutes=30),
         doc_md=doc,
     )
     def run() -> Any:
-        from memorial_tasks.airflow.client import AirflowClient
-        from memorial_tasks.airflow.environment import operator_password
-        from memorial_tasks.errors import MemorialError
-        from memorial_tasks.production.studio import Studio
-
-        studio = Studio.open()
-        settings = studio.settings
-        address = f"http://127.0.0.1:{settings.api_port}"
-        try:
-            with AirflowClient(address, settings.operator, operator_password(settings)) as airflow:
-                return act(studio, airflow, who())
-        except MemorialError as error:
-            if error.retryable:
-                raise
-            raise AirflowFailException(str(error)) from None
+        return PokeReturnValue(is_done=with_airflow(act))
 
     return run()
 
@@ -73,35 +106,65 @@ def checkpoint(studio: Any, _airflow: Any, _actor: Any) -> dict[str, Any]:
     return seal_audit(studio)
 
 
-def batch(studio: Any, airflow: Any, actor: Any, *, limit: int, dry_run: bool) -> list[dict[str, Any]]:
-    """Look at every waiting order, then start the ready ones."""
-    from memorial_tasks.production.night import plan_batch, start_batch
+def _night(context: Any) -> str:
+    """The night this run stands for. A scheduled and a backfilled run of one night are the same night."""
+    run = context["dag_run"]
+    moment = context.get("logical_date")
+    if moment is not None and str(run.run_type) in {"scheduled", "backfill"}:
+        return f"night-{moment:%Y-%m-%d}"
+    return f"hand-{run.run_id}"[:128]
 
-    candidates = plan_batch(studio, limit, actor)
-    if not dry_run:
-        candidates = start_batch(studio, candidates, lambda order, run_id: _start(airflow, order, run_id), actor)
-    return [vars(candidate) for candidate in candidates]
+
+def look(studio: Any, _airflow: Any, actor: Any) -> dict[str, int]:
+    """Look at every waiting order and write down which are ready; a night that was looked at before stays as it is."""
+    from memorial_tasks.production.batch import open_batch
+
+    context = get_current_context()
+    night, params = _night(context), context["params"]
+    until = context.get("logical_date") if night.startswith("night-") else None
+    found = open_batch(
+        studio, night, limit=int(params["limit"]), until=until, dry_run=bool(params["dry_run"]), who=actor
+    )
+    return dict(found["counts"])
 
 
-def _start(airflow: Any, order: str, run_id: str) -> None:
-    from memorial_tasks.errors import MemorialError
+def capacity(studio: Any, airflow: Any) -> int:
+    """How many orders may work at once: the studio's setting, or the slots of the GPU pool, or half of what this
+    machine runs at once, because an order works on face and voice side by side."""
+    settings = studio.settings
+    pods = airflow.slots(GPU_POOL) if settings.step_runner == "kubernetes" else None
+    return int(settings.batch_orders or pods or max(1, settings.parallelism // 2))
 
-    try:
-        airflow.trigger(ORDER_DAG, run_id, {"order": order})
-    except MemorialError as error:
-        if "409" not in error.what:  # the run exists: an earlier try of this task started it
-            raise
+
+def wave(studio: Any, airflow: Any, actor: Any) -> bool:
+    """Start what there is room for. True when all were started and none works any more, or when it is morning."""
+    from datetime import datetime
+
+    from memorial_tasks.production.batch import start_wave, still_working, summary
+    from memorial_tasks.production.studio import now
+
+    night = _night(get_current_context())
+    found = summary(studio, night)
+    if found["dry_run"] or found["closed_at"]:
+        return True
+    runs = OrderRuns(airflow)
+    if now() - datetime.fromisoformat(found["opened_at"]) > timedelta(hours=studio.settings.batch_hours):
+        return True
+    working = still_working(studio, night, runs, actor)
+    waiting = start_wave(studio, night, capacity(studio, airflow), runs, actor)
+    return waiting == 0 and working == 0 and still_working(studio, night, runs, actor) == 0
+
+
+def report(studio: Any, _airflow: Any, actor: Any) -> dict[str, int]:
+    """Write down how every order of the night stands, and tell it."""
+    from memorial_tasks.production.batch import close_batch
+
+    found = close_batch(studio, _night(get_current_context()), actor)
+    return dict(found["counts"])
 
 
 def retention(studio: Any, airflow: Any, actor: Any) -> dict[str, Any]:
     """Keep erased what was erased; name orders whose run vanished."""
-    from memorial_tasks.errors import MemorialError
     from memorial_tasks.production.night import fail_lost_runs, keep_promises
 
-    def ended(run_id: str) -> bool:
-        try:
-            return bool(airflow.run(ORDER_DAG, run_id)["state"] in {"success", "failed"})
-        except MemorialError as error:
-            return "404" in error.what
-
-    return keep_promises(studio, actor) | {"lost_runs": len(fail_lost_runs(studio, ended, actor))}
+    return keep_promises(studio, actor) | {"lost_runs": len(fail_lost_runs(studio, OrderRuns(airflow), actor))}

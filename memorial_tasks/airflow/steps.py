@@ -5,7 +5,8 @@ from typing import Any
 
 from airflow.sdk import task
 
-from memorial_tasks.airflow.acts import OWNER, TRIES, guarded
+from memorial_tasks.airflow.acts import OWNER, guarded
+from memorial_tasks.airflow.retries import TRIES
 
 
 def step_task(step: str, *, display: str, minutes: int = 60, pool: str = "default_pool") -> Any:

@@ -5,7 +5,7 @@ import typer
 
 def application() -> typer.Typer:
     """The whole command."""
-    from memorial_tasks.cli import audit, consent, order, quality, review, studio, verify
+    from memorial_tasks.cli import audit, batch, consent, order, quality, review, studio, verify
 
     app = typer.Typer(
         name="memorial",
@@ -19,6 +19,7 @@ def application() -> typer.Typer:
     app.command()(verify.verify)
     app.command()(consent.erase)
     app.add_typer(order.app, name="order")
+    app.add_typer(batch.app, name="batch")
     app.add_typer(consent.app, name="consent")
     app.add_typer(review.app, name="review")
     app.add_typer(quality.app, name="quality")

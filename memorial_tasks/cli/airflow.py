@@ -9,25 +9,9 @@ from memorial_tasks.settings import Settings
 
 def client(settings: Settings) -> Any:
     """A session of the operator's account."""
-    from memorial_tasks.airflow.client import AirflowClient
-    from memorial_tasks.airflow.environment import operator_password
+    from memorial_tasks.airflow.client import open_client
 
-    address = f"http://127.0.0.1:{settings.api_port}"
-    return AirflowClient(address, settings.operator, operator_password(settings))
-
-
-def finished(airflow: Any, dag: str, run_id: str | None) -> bool | None:
-    """Whether the run is over; None when there is no such run."""
-    if not run_id:
-        return None
-    try:
-        return bool(airflow.run(dag, run_id)["state"] in {"success", "failed"})
-    except Unavailable:
-        raise
-    except MemorialError as error:
-        if "404" in error.what:
-            return None
-        raise
+    return open_client(settings)
 
 
 # Airflow 3.3.2 can lose an answer that arrives before its scheduler has noticed that the question was parked: it takes

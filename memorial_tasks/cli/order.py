@@ -170,18 +170,17 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Trigger the order's DAG run; a second call while it runs starts nothing new."""
-    from memorial_tasks.cli.airflow import client, finished
+    from memorial_tasks.cli.airflow import client
     from memorial_tasks.production.orders import restart
     from memorial_tasks.production.studio import Studio, command_actor
 
     studio = Studio.open()
     with client(studio.settings) as airflow, studio.transaction() as connection:
         known = studio.order(connection, order)
-        ended = finished(airflow, DAG, known.run_id)
+        ended = airflow.over(DAG, known.run_id) if known.run_id else None
     run_id = restart(studio, order, command_actor(studio.settings), run_ended=ended is True)
     with client(studio.settings) as airflow:
-        if finished(airflow, DAG, run_id) is None:
-            airflow.trigger(DAG, run_id, {"order": order})
+        airflow.start(DAG, order, run_id)
         if follow or approve:
             followed = _follow(airflow, studio, order, run_id, approve, quiet=as_json)
             with studio.transaction() as connection:

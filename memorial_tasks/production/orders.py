@@ -30,6 +30,7 @@ def move(
     allowed_from: tuple[OrderState, ...] = OPEN,
     reason_code: str = "",
     reason: str = "",
+    stage: str = "",
 ) -> bool:
     """Compare-and-set of the order's state with its audit entry; False when it stood elsewhere."""
     with studio.transaction() as connection:
@@ -37,10 +38,10 @@ def move(
         if order.state is state and order.reason_code == reason_code:
             return False
         changed = registry.set_state(
-            connection, order_id, state, allowed_from=allowed_from, reason_code=reason_code, reason=reason
+            connection, order_id, state, allowed_from=allowed_from, reason_code=reason_code, reason=reason, stage=stage
         )
         if changed:
-            data = {"from": str(order.state), "to": str(state)}
+            data = {"from": str(order.state), "to": str(state)} | ({"stage": stage} if stage else {})
             studio.audit(connection, "order.moved", who, order, reason_code=reason_code, data=data)
         return changed
 
@@ -89,8 +90,25 @@ def finish_with_reason(studio: Studio, order_id: str, error: BaseException, who:
         reason = "; ".join(f"{problem.what}: {problem.remedy}" for problem in error.problems[:5])
     else:
         reason = str(error) if isinstance(error, MemorialError) else f"unforeseen {type(error).__name__}"
-    move(studio, order_id, state, who, reason_code=code, reason=reason[:500])
+    move(studio, order_id, state, who, reason_code=code, reason=reason[:500], stage=who.task_id)
     return state
+
+
+def next_action(order_id: str, state: OrderState, reason_code: str = "") -> str:
+    """What a person can do about an order that stands like this; empty when there is nothing to do."""
+    if state is OrderState.REJECTED and reason_code == "review.script":
+        return f"memorial order script {order_id} FILE"
+    actions = {
+        OrderState.SUBMITTED: "starts in the next batch, or with memorial order run {}",
+        OrderState.IN_REVIEW: "memorial review show {}",
+        OrderState.REFUSED: "memorial consent show {}",
+        OrderState.FROZEN: "memorial consent show {}, then memorial consent resolve {}",
+        OrderState.BLOCKED: "memorial quality report {}",
+        OrderState.REJECTED: "memorial order show {}, then memorial order run {}",
+        OrderState.FAILED: "memorial order show {}, mend it, then memorial order run {}",
+        OrderState.CANCELLED: "memorial order run {} takes it up again",
+    }
+    return actions.get(state, "").replace("{}", order_id)
 
 
 def close(studio: Studio, order_id: str, who: Who) -> None:

@@ -14,6 +14,7 @@ from memorial_tasks.production import night, orders, review
 from memorial_tasks.production.studio import Studio, Who
 from memorial_tasks.settings import Settings
 from tests.integration.consent.conftest import House
+from tests.integration.production.test_batch import Runs
 
 pytestmark = pytest.mark.integration
 
@@ -59,45 +60,14 @@ def test_an_airflow_that_does_not_answer_leaves_the_action_due(house: Any) -> No
     assert night.watch_consents(house.studio, lambda _: None).done == {"freeze": ["order-1"]}
 
 
-def test_a_batch_names_what_is_broken_and_starts_the_rest_by_priority(house: Any) -> None:
-    for order in ("order-1", "order-2", "order-3"):
-        house.enter(order)
-    house.happens(EventType.OBJECTED, "order-2")
-    found = {candidate.order: candidate for candidate in night.plan_batch(house.studio, 1, WHO)}
-    assert [order for order, candidate in found.items() if candidate.ready] == ["order-1"]
-    assert found["order-2"].reason_code == "consent.refused"
-    assert found["order-2"].next_action
-    assert found["order-3"].reason_code == "batch.capacity"
-
-
-def test_starting_a_batch_twice_starts_nothing_twice(house: Any) -> None:
-    house.enter("order-1")
-    started: list[tuple[str, str]] = []
-    for _ in range(2):
-        candidates = [night.Candidate("order-1", True)]
-        night.start_batch(house.studio, candidates, lambda order, run: started.append((order, run)), WHO)
-    assert len(set(started)) == 1
-
-
-def test_one_order_that_cannot_start_does_not_keep_the_others(house: Any) -> None:
-    house.enter("order-1")
-    house.enter("order-2")
-
-    def start(order: str, _: str) -> None:
-        if order == "order-1":
-            raise Unavailable("no answer", remedy="look at the api-server")
-
-    done = night.start_batch(house.studio, [night.Candidate(f"order-{n}", True) for n in (1, 2)], start, WHO)
-    assert [(candidate.order, candidate.ready) for candidate in done] == [("order-1", False), ("order-2", True)]
-
-
 def test_a_run_that_vanished_is_named_and_can_be_started_anew(house: Any) -> None:
     house.enter("order-1")
     first = orders.restart(house.studio, "order-1", WHO)
     with house.tx() as connection:
         registry.set_state(connection, "order-1", OrderState.RUNNING, allowed_from=[OrderState.SUBMITTED])
-    assert night.fail_lost_runs(house.studio, lambda _: False, WHO) == []
-    assert night.fail_lost_runs(house.studio, lambda _: True, WHO) == ["order-1"]
+    assert night.fail_lost_runs(house.studio, Runs({first: False}), WHO) == []
+    assert night.fail_lost_runs(house.studio, Runs({first: True}), WHO) == ["order-1"]
+    assert night.fail_lost_runs(house.studio, Runs({}), WHO) == []
     assert state(house, "order-1") is OrderState.FAILED
     assert orders.restart(house.studio, "order-1", WHO) != first
 
