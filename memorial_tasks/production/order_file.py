@@ -158,21 +158,19 @@ def evidence_paths(order: Order) -> tuple[str, ...]:
 
 
 def _unknown_kinds(order: Order) -> list[Problem]:
-    """Papers of grantors and relatives of which neither the order nor the file's name says what they are. A permission
-    of the deceased and a third party's letter need no word: the place they stand in says it."""
+    """Papers of grantors of which neither the order nor the file's name says what they are. What the deceased wrote, a
+    relative's agreement and a third party's letter need no word: the place they stand in says it."""
     kinds = ", ".join(get_args(EvidenceKind))
-    given = {f"grantors.{number}": one.evidence for number, one in enumerate(order.grantors)}
-    given |= {f"co_kin.{number}": one.evidence for number, one in enumerate(order.co_kin)}
     return [
         Problem(
             "evidence.kind",
             "neither the order nor the file's name says what this paper is",
             f"write it as {{file: ..., kind: ...}} with one of: {kinds}",
-            f"{person}.evidence",
+            f"grantors.{number}.evidence",
             paper.file,
         )
-        for person, papers in given.items()
-        for paper in papers
+        for number, grantor in enumerate(order.grantors)
+        for paper in grantor.evidence
         if paper.kind is None and kind_of(paper) == "other"
     ]
 

@@ -96,10 +96,10 @@ def test_missing_and_empty_papers(folder: Path) -> None:
 
 def test_a_paper_whose_name_says_nothing_needs_its_kind(folder: Path) -> None:
     (folder / "papers" / "scan-0001.pdf").write_bytes(b"x")
-    relative = {"name": "K", "relation": "son", "position": "agreed", "evidence": ["papers/scan-0001.pdf"]}
-    found = problems(folder, document(co_kin=[relative]))
+    papers = ["papers/kinship.pdf", "papers/scan-0001.pdf"]
+    found = problems(folder, document(grantors=[document()["grantors"][0] | {"evidence": papers}]))
     assert [(p.code, p.field, p.file) for p in found] == [
-        ("evidence.kind", "co_kin.0.evidence", "papers/scan-0001.pdf")
+        ("evidence.kind", "grantors.0.evidence", "papers/scan-0001.pdf")
     ]
     assert "death, kinship, identity" in found[0].remedy
     for paper, code in (
@@ -118,7 +118,8 @@ def test_the_place_of_a_paper_can_say_what_it_is(folder: Path) -> None:
         "lifetime_arrangement": {"kind": "permits", "evidence": ["papers/scan-0001.pdf"]},
     }
     third = {"third_parties": [{"name": "T", "evidence": ["papers/scan-0001.pdf"]}]}
-    assert problems(folder, document(subject=subject, consent=third)) == []
+    son = {"name": "K", "relation": "son", "position": "agreed", "evidence": ["papers/scan-0001.pdf"]}
+    assert problems(folder, document(subject=subject, consent=third, co_kin=[son])) == []
 
 
 def test_what_is_said_about_a_date_is_about_material_that_is_there(folder: Path) -> None:
