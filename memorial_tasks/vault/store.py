@@ -4,14 +4,15 @@ Object names are made by us (order id, step, result key, artifact name); they ar
 a name with ``..`` must not leave the vault whoever made it.
 """
 
+import io
 import os
 import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 from urllib.parse import urlsplit
 
 from memorial_tasks.errors import MemorialError, Unavailable
@@ -36,6 +37,9 @@ class Store(Protocol):
 
     def fetch(self, uri: str, target: Path) -> None:
         """Copy the object to `target`; `MemorialError` when there is none."""
+
+    def reading(self, uri: str) -> AbstractContextManager[BinaryIO]:
+        """The object as a stream, never as a whole; `MemorialError` when there is none."""
 
     def exists(self, uri: str) -> bool:
         """True when the object is there."""
@@ -78,6 +82,17 @@ class LocalStore:
             raise MemorialError(
                 "the object is not in the vault", where=uri, remedy="it may have been erased; see the audit log"
             ) from None
+
+    @contextmanager
+    def reading(self, uri: str) -> Iterator[BinaryIO]:
+        try:
+            handle = self._path(uri).open("rb")
+        except FileNotFoundError:
+            raise MemorialError(
+                "the object is not in the vault", where=uri, remedy="it may have been erased; see the audit log"
+            ) from None
+        with handle:
+            yield handle
 
     def exists(self, uri: str) -> bool:
         return self._path(uri).is_file()
@@ -129,6 +144,23 @@ class S3Store:
                     "the object is not in the vault", where=uri, remedy="it may have been erased; see the audit log"
                 ) from None
             raise Unavailable("the bucket does not answer", where=uri, remedy="see the store's own logs") from error
+
+    @contextmanager
+    def reading(self, uri: str) -> Iterator[BinaryIO]:
+        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+
+        try:
+            body = self.client.get_object(Bucket=self.bucket, Key=self._key(uri))["Body"]
+            with io.BufferedReader(body) as handle:  # the network gives what it has; a reader here gets what it asked
+                yield handle
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") in {"404", "NoSuchKey"}:
+                raise MemorialError(
+                    "the object is not in the vault", where=uri, remedy="it may have been erased; see the audit log"
+                ) from None
+            raise Unavailable("the bucket does not answer", where=uri, remedy="see the store's own logs") from error
+        except (BotoCoreError, HTTPClientError) as error:
+            raise Unavailable("the bucket stopped answering", where=uri, remedy="try again") from error
 
     def exists(self, uri: str) -> bool:
         key = self._key(uri)
@@ -202,3 +234,10 @@ class EncryptedStore:
         finally:
             partial.unlink(missing_ok=True)
         return digest
+
+    def chunks(self, uri: str) -> Iterator[bytes]:
+        """The plaintext, a chunk of 1 MiB at a time: it is never on disk and never whole in memory."""
+        from memorial_tasks.vault.cipher import decrypt_chunks
+
+        with self.store.reading(uri) as source:
+            yield from decrypt_chunks(source, self._key, uri)
