@@ -5,6 +5,7 @@ import os
 import re
 import urllib.request
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,10 +71,18 @@ class AuditRoom:
 
         from memorial_tasks.consent.check import history_problems
 
-        with transaction(self.url, role=AUDITOR, application="memorial verify") as connection:
+        def cut_from_the_registry() -> tuple[Fault, ...]:
+            """The log may be whole while the registry it speaks of was cut: a withdrawal removed by hand, say."""
+            with transaction(self.url, role=AUDITOR, application="memorial verify") as connection:
+                return tuple(Fault(problem.code, problem.what) for problem in history_problems(connection))
+
+        with (
+            ThreadPoolExecutor(1) as beside,
+            transaction(self.url, role=AUDITOR, application="memorial verify") as connection,
+        ):
+            looking = beside.submit(cut_from_the_registry)
             found = verify_database(connection, self.keys.public, trusted=[*outside, *trusted], known_leaves=known)
-            # The log may be whole while the registry it speaks of was cut: a withdrawal removed by hand, say.
-            lost = tuple(Fault(problem.code, problem.what) for problem in history_problems(connection))
+            lost = looking.result()
         return replace(found, ok=found.ok and not lost, faults=(*found.faults, *lost))
 
     def entries(

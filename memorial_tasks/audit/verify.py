@@ -13,6 +13,7 @@ import sys
 import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -35,15 +36,13 @@ TOLERANCE = timedelta(minutes=15)
 KnownLeaves = Callable[[int, int], bytes | None]  # (first, past) -> 32 bytes a leaf, as an anchor kept them
 
 _AT = re.compile(rb'"at":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)"')
-# The same for a whole chunk of honest entries, one a line: nothing stands before `at` but the actor.
-_ATS = re.compile(
-    rb'^\{"actor":\{"id":"[^"\n]{1,128}","kind":"[a-z]{1,16}"\},'
-    rb'"at":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)"',
-    re.MULTILINE,
-)
+_AT_KEY = b'"at":"'
+_SHAPE = b'0000-00-00T00:00:00.000Z"'
+_DIGITS = bytes.maketrans(b"123456789", b"000000000")
 _COPY = (
     "COPY (SELECT l.seq, l.leaf, coalesce(e.recorded_at, '-infinity'), coalesce(e.body, '') FROM audit.leaf l"
-    " LEFT JOIN audit.event e ON e.id = l.event_id WHERE l.seq >= {first} AND l.seq < {past})"
+    " LEFT JOIN audit.event e ON e.id = l.event_id AND e.id BETWEEN {low} AND {high}"  # else all events are read
+    " WHERE l.seq >= {first} AND l.seq < {past})"
     " TO STDOUT (FORMAT binary)"
 )
 _COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -404,27 +403,42 @@ class _Rows:
 
 def read_log(connection: Connection) -> Iterator[Chunk]:
     """The whole log in order and without gaps, `AT_ONCE` entries at a time: what is missing stands there as None."""
-    execute(connection, "SET LOCAL jit = off")
+    execute(connection, "SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0")
     last = one(connection, "SELECT coalesce(max(seq) + 1, 0) AS n FROM audit.leaf")
     size = int(last["n"]) if last else 0
-    for first in range(0, size, AT_ONCE):
-        past = min(first + AT_ONCE, size)
-        found = _copy(connection, first, past)
-        if not found:
-            ahead = one(connection, "SELECT min(seq) AS seq FROM audit.leaf WHERE seq >= %s", (past,))
-            if ahead and ahead["seq"] - first > _LARGEST_GAP:
-                what = f"{ahead['seq'] - first} entries and their hashes are gone; nothing behind them was read"
+    spans = ((first, min(first + AT_ONCE, size)) for first in range(0, size, AT_ONCE))
+    with ThreadPoolExecutor(1) as ahead:  # the database sends the next part while this one is hashed
+        span = next(spans, None)
+        coming = ahead.submit(_copy, connection, *span) if span else None
+        while span and coming:
+            (first, past), found = span, coming.result()
+            if not found and (missing := _missing_from(connection, first)) > _LARGEST_GAP:
+                what = f"{missing} entries and their hashes are gone; nothing behind them was read"
                 yield Chunk([], [], [], [Fault("deleted", what, first)])
                 return
-        yield _chunk(found, first, past)
+            span = next(spans, None)
+            coming = ahead.submit(_copy, connection, *span) if span else None
+            yield _chunk(found, first, past)
+
+
+def _missing_from(connection: Connection, first: int) -> int:
+    """How many numbers are missing from `first` on."""
+    found = one(connection, "SELECT min(seq) - %s AS n FROM audit.leaf WHERE seq >= %s", (first, first))
+    return int(found["n"]) if found and found["n"] is not None else 0
 
 
 def _copy(connection: Connection, first: int, past: int) -> list[bytes]:
     """Rows of PostgreSQL's binary COPY format: field count (2 bytes); seq, leaf, recorded_at, body, each after its
     length (4 bytes). So seq stands at 6, leaf at 18, recorded_at at 54, body at 66."""
+    span = one(
+        connection,
+        "SELECT coalesce(min(event_id), 0) AS low, coalesce(max(event_id), 0) AS high FROM audit.leaf"
+        " WHERE seq >= %s AND seq < %s",
+        (first, past),
+    )
     taken = _Rows()
     with connection.cursor() as cursor:
-        cursor.copy_expert(_COPY.format(first=int(first), past=int(past)), taken)
+        cursor.copy_expert(_COPY.format(first=first, past=past, **(span or {})), taken)
     found = taken.rows
     found[0] = found[0].removeprefix(_COPY_HEAD)
     while found and len(found[-1]) < _BODY_AT:
@@ -468,12 +482,11 @@ def _big_endian(joined: bytes) -> "array[int]":
 
 def _times_of(bodies: Sequence[bytes | None]) -> Sequence[bytes | None]:
     """What each entry gives as its time; None for one that is gone or has no readable time."""
-    if None not in bodies:
-        lines = b"\n".join(bodies)  # type: ignore[arg-type]
-        if lines.count(b"\n") == len(bodies) - 1:
-            found = _ATS.findall(lines)
-            if len(found) == len(bodies):
-                return found
+    if None not in bodies:  # all of them at once, which is several times quicker
+        places = [body.find(_AT_KEY, 0, 512) for body in bodies]  # type: ignore[union-attr]
+        found = [body[at + 6 : at + 31] for body, at in zip(bodies, places, strict=True)]  # type: ignore[index]
+        if -1 not in places and b"".join(found).translate(_DIGITS) == _SHAPE * len(found):
+            return [text[:24] for text in found]
     matches = [_AT.search(body, 0, 512) if body is not None else None for body in bodies]
     return [match[1] if match else None for match in matches]
 
@@ -498,6 +511,13 @@ def _check_unsequenced(connection: Connection, check: LogCheck) -> None:
     last = one(connection, "SELECT upto_xid::text AS upto FROM audit.batch ORDER BY first_seq DESC LIMIT 1")
     if last is None:
         return
+    counted = one(
+        connection,
+        "SELECT (SELECT count(*) FROM audit.event WHERE xid < %s::xid8) - (SELECT count(*) FROM audit.leaf) AS n",
+        (last["upto"],),
+    )
+    if counted == {"n": 0} and not check.faults:
+        return  # as many as the log has, and none of those is missing
     found = rows(
         connection,
         "SELECT e.id FROM audit.event e WHERE e.xid < %s::xid8"

@@ -40,6 +40,10 @@ EVENTS: dict[str, tuple[str, str]] = {
     "review.decided": ("审核人作出决定", "The reviewer decided"),
     "film.delivered": ("影片已交付", "The film was delivered"),
     "film.downloaded": ("影片被下载", "The film was downloaded"),
+    "film.archived": ("影片制成加密文件交付", "The film was handed over as an encrypted archive"),
+    "film.withdrawn": ("影片停止提供", "The film was taken back"),
+    "link.issued": ("生成一个下载链接", "A download link was made"),
+    "link.refused": ("下载链接被拒绝", "A download link was refused"),
     "link.revoked": ("下载链接已作废", "A download link was revoked"),
     "subject.erased": (
         "逝者的全部个人材料已删除，钥匙已销毁",

@@ -1,0 +1,243 @@
+"""`memorial delivery`: links for the family, what was handed out, taking it back, and the gate that serves links."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from memorial_tasks.cli.common import Json, OrderArgument, answers, emit, err, out
+
+if TYPE_CHECKING:
+    from memorial_tasks.database.registry import DeliveryRow
+    from memorial_tasks.delivery.registry import LinkRow
+
+app = typer.Typer(no_args_is_help=True, help="Delivery: links, receipts, archives, taking back, the link gate.")
+
+Recipient = Annotated[str, typer.Option(help="Who receives it, as 'memorial delivery list' names them.")]
+
+
+def _link(row: "LinkRow") -> dict[str, Any]:
+    ended = row.revoked_at is not None or row.delivery_revoked_at is not None
+    state = "revoked" if ended else "expired" if row.now >= row.expires_at else "used" if row.left < 1 else "open"
+    return {
+        "link_id": row.link_id,
+        "state": state,
+        "reason": row.revoke_reason,
+        "downloads": row.downloads_allowed,
+        "used": row.downloads_used,
+        "wrong_codes": row.wrong_codes,
+        "issued_at": row.issued_at.isoformat(),
+        "expires_at": row.expires_at.isoformat(),
+        "recipient_ref": row.recipient_ref,
+        "film_sha256": row.film_sha256,
+    }
+
+
+def _delivery(row: "DeliveryRow") -> dict[str, Any]:
+    return {
+        "delivery_id": row.delivery_id,
+        "film_sha256": row.film_sha256,
+        "target": row.target,
+        "place": row.place,
+        "files": len(row.objects),
+        "delivered_at": row.delivered_at.isoformat(),
+        "revoked_at": row.revoked_at.isoformat() if row.revoked_at else None,
+    }
+
+
+@app.command("list")
+@answers
+def list_order(order: OrderArgument, as_json: Json = False) -> None:
+    """What was delivered where, every link with its state, and who may receive the film."""
+    from memorial_tasks.database import registry
+    from memorial_tasks.delivery.links import consented
+    from memorial_tasks.delivery.recipients import permitted
+    from memorial_tasks.delivery.registry import list_downloads, list_links
+    from memorial_tasks.errors import ConsentRefused
+    from memorial_tasks.production.studio import Studio
+
+    studio = Studio.open()
+    with studio.transaction() as connection:
+        row = studio.order(connection, order)
+        deliveries = registry.list_deliveries(connection, order)
+        links, downloads = list_links(connection, order), list_downloads(connection, order)
+        try:
+            recipients = list(permitted(consented(studio, connection, row)))
+        except ConsentRefused:
+            recipients = []
+    if as_json:
+        return emit(
+            {
+                "order": order,
+                "deliveries": [_delivery(one) for one in deliveries],
+                "links": [_link(one) for one in links],
+                "hand_overs": len(downloads),
+                "recipients": recipients,
+            }
+        )
+    for one in deliveries:
+        state = "revoked" if one.revoked_at else "delivered"
+        out.print(f"{state} {one.delivered_at:%Y-%m-%d %H:%M}  {one.place or one.target}")
+    table = Table("link", "state", "used", "until", "wrong codes", box=None, header_style="bold")
+    for link in map(_link, links):
+        used = f"{link['used']} of {link['downloads']}"
+        table.add_row(link["link_id"], link["state"], used, link["expires_at"][:16], str(link["wrong_codes"]))
+    out.print(table if links else "no links")
+    names = ", ".join(recipients) or "nobody: consent does not hold now"
+    return out.print(f"may receive it: {names} (names: 'memorial consent show {order}')")
+
+
+@app.command()
+@answers
+def link(
+    order: OrderArgument,
+    recipient: Recipient = "",
+    downloads: Annotated[int, typer.Option(help="How often the film can be fetched.")] = 1,
+    days: Annotated[int, typer.Option(help="How long; never longer than the consent.")] = 30,
+    as_json: Json = False,
+) -> None:
+    """Make a link and its code. Both are shown once: send the link one way and tell the code another."""
+    from memorial_tasks.delivery.links import issue
+    from memorial_tasks.production.studio import Studio, command_actor
+
+    studio = Studio.open()
+    who = command_actor(studio.settings)
+    made = issue(studio, order, who, recipient=recipient, downloads=downloads, days=days)
+    if as_json:
+        return emit(
+            {
+                "order": order,
+                "link_id": made.link_id,
+                "link": made.url,
+                "code": made.code,
+                "recipient": made.recipient,
+                "downloads": made.downloads,
+                "expires_at": made.expires_at.isoformat(),
+            }
+        )
+    out.print(f"link   {made.url}", soft_wrap=True)
+    out.print(f"code   {made.code}")
+    out.print(f"until  {made.expires_at:%Y-%m-%d %H:%M} UTC, {made.downloads} download(s), {made.link_id}")
+    return err.print("Shown once. Send the link, and tell the code another way, for example by telephone.", style="dim")
+
+
+@app.command()
+@answers
+def revoke(
+    link_or_order: Annotated[
+        str, typer.Argument(metavar="LINK|ORDER", help="A link's id, or an order: all its links.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Close a link, or every link of an order, at once. Closing twice is closing once."""
+    from memorial_tasks.delivery.links import revoke as close
+    from memorial_tasks.production.studio import Studio, command_actor
+
+    studio = Studio.open()
+    closed = close(studio, link_or_order, command_actor(studio.settings))
+    emit({"revoked": closed}) if as_json else out.print(", ".join(closed) or "no link was open")
+
+
+@app.command()
+@answers
+def receipts(order: OrderArgument, as_json: Json = False) -> None:
+    """Every hand-over with its signed receipt; each signature is checked."""
+    from memorial_tasks.consent.record import Signature
+    from memorial_tasks.delivery.receipts import Receipt, verify_receipt
+    from memorial_tasks.delivery.registry import list_downloads
+    from memorial_tasks.production.studio import Studio
+
+    studio = Studio.open()
+    with studio.transaction() as connection:
+        studio.order(connection, order)
+        rows = list_downloads(connection, order)
+    found = []
+    for row in rows:
+        receipt = Receipt(row.receipt_id, row.receipt, Signature(kid=row.kid, value=row.signature)).document()
+        verify_receipt(receipt, studio.keys.trusted)
+        completed = row.completed_at.isoformat() if row.completed_at else None
+        found.append(receipt | {"bytes_sent": row.bytes_sent, "completed_at": completed})
+    if as_json:
+        return emit({"order": order, "receipts": found})
+    table = Table("when", "what", "through", "link", "film", "receipt", box=None, header_style="bold")
+    for one in found:
+        body = one["receipt"]
+        link_id = body.get("link", "")
+        table.add_row(
+            body["at"][:16], body["kind"], body["through"], link_id, body["film_sha256"][:12], body["receipt_id"][:8]
+        )
+    return out.print(table if found else "nothing was handed out")
+
+
+@app.command()
+@answers
+def archive(
+    order: OrderArgument,
+    to: Annotated[Path, typer.Option("--out", help="The file to write, for example film.zip.")],
+    recipient: Recipient = "",
+    as_json: Json = False,
+) -> None:
+    """Write an encrypted archive for a family without an account. The passphrase is shown once and kept nowhere."""
+    from memorial_tasks.delivery.archive import make_archive
+    from memorial_tasks.production.studio import Studio, command_actor
+
+    studio = Studio.open()
+    made = make_archive(studio, order, to, command_actor(studio.settings), recipient=recipient)
+    if as_json:
+        return emit(
+            {
+                "order": order,
+                "archive": str(made.path),
+                "passphrase": made.passphrase,
+                "sha256": made.sha256,
+                "bytes": made.size,
+                "receipt": made.receipt.document(),
+            }
+        )
+    out.print(f"archive     {made.path}", soft_wrap=True)
+    out.print(f"passphrase  {made.passphrase}")
+    note = "Shown once. The family opens it with 7-Zip (Windows, Linux) or Keka (macOS); README.txt in it says how."
+    return err.print(note, style="dim")
+
+
+@app.command()
+@answers
+def withdraw(
+    order: OrderArgument,
+    erase: Annotated[bool, typer.Option("--erase", help="Also destroy the delivered copies, every version.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Take the film back: no delivery and no link is good any more. Consent itself is 'memorial consent withdraw'."""
+    from memorial_tasks.production.deliveries import withdraw_deliveries
+    from memorial_tasks.production.studio import Studio, command_actor
+
+    studio = Studio.open()
+    done = withdraw_deliveries(studio, order, command_actor(studio.settings), erase=erase)
+    if as_json:
+        return emit({"order": order, "erased": erase} | done)
+    return out.print(f"{done['deliveries']} deliveries and {done['links']} links ended, {done['objects']} files gone")
+
+
+@app.command()
+@answers
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on; loopback unless a proxy is on another machine.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(help="Port; MEMORIAL_DELIVERY_PORT when not given.")] = 0,
+) -> None:
+    """Serve the links until interrupted. Put a proxy with TLS before it; MEMORIAL_DELIVERY_URL names its address."""
+    from memorial_tasks.delivery.serve import server
+    from memorial_tasks.errors import Unavailable
+    from memorial_tasks.production.studio import Studio
+
+    studio = Studio.open()
+    if studio.settings.profile == "production" and not (studio.settings.delivery_url or "").startswith("https://"):
+        raise Unavailable(
+            "in production links need an https address", where="MEMORIAL_DELIVERY_URL", remedy="set it to the proxy's"
+        )
+    gate = server(studio, host, port or studio.settings.delivery_port)
+    gate.run()
+    if not gate.started:
+        raise Unavailable("the gate could not listen", where=f"{host}:{port}", remedy="choose another port")
