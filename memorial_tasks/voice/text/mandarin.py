@@ -14,6 +14,7 @@ from typing import Any
 from memorial_tasks.domain.words import Language
 from memorial_tasks.voice.phones import FINALS, INITIALS, Phone
 from memorial_tasks.voice.text.english import Pronouncer, english_words
+from memorial_tasks.voice.text.neutral import FULL_ZI, LIGHT, NO_PLACE
 from memorial_tasks.voice.text.numbers_zh import expand
 from memorial_tasks.voice.text.units import PAUSE_LONG, PAUSE_NONE, PAUSE_SHORT, Word
 
@@ -62,7 +63,13 @@ _BY_PART = {
     "应": {"*": "ying1"},
     "给": {"*": "gei3"},
     "乐": {"*": "le4"},
+    "颇": {"*": "po1"},
+    "〇": {"*": "ling2"},
+    "圈": {"v": "quan1", "*": "quan1"},
+    "晕": {"*": "yun1"},
 }
+# the next character decides for these verbs: 倒茶, 切菜
+_BY_FOLLOWER = {"倒": ("茶水酒汤油垃掉出进退", "dao4"), "切": ("菜肉瓜片丝块开", "qie1")}
 # phrases that the tables read wrongly or not at all, as spoken at home
 _PHRASES = {
     "爷爷": "ye2 ye5", "奶奶": "nai3 nai5", "爸爸": "ba4 ba5", "妈妈": "ma1 ma5", "外婆": "wai4 po2",
@@ -88,6 +95,12 @@ _PHRASES = {
     "还清": "huan2 qing1", "一行字": "yi1 hang2 zi4", "多少": "duo1 shao5",
     "西安": "xi1 an1", "血": "xue4", "似的": "shi4 de5", "一会儿": "yi2 hui4 er5", "看着": "kan4 zhe5",
     "亲家": "qing4 jia5", "供给": "gong1 ji3", "角色": "jue2 se4", "模样": "mu2 yang4", "答应": "da1 ying5",
+    "颇为": "po1 wei2", "最为": "zui4 wei2", "尤为": "you2 wei2", "大为": "da4 wei2", "广为": "guang3 wei2",
+    "大夫": "dai4 fu5", "朝鲜": "chao2 xian3", "切菜": "qie1 cai4", "流血": "liu2 xue4", "落下": "luo4 xia4",
+    "数一数": "shu3 yi1 shu3", "量一量": "liang2 yi1 liang2", "用处": "yong4 chu4", "切切": "qie4 qie4",
+    "照片": "zhao4 pian4", "相片": "xiang4 pian4", "图片": "tu2 pian4", "名片": "ming2 pian4", "卡片": "ka3 pian4",
+    "影片": "ying3 pian4", "种地": "zhong4 di4", "饮马": "yin4 ma3", "一石米": "yi1 dan4 mi3",
+    "系鞋带": "ji4 xie2 dai4", "老头儿": "lao3 tou2 er5",
     "结实": "jie1 shi5", "应该": "ying1 gai1", "商量": "shang1 liang5", "打听": "da3 ting5", "消息": "xiao1 xi5",
 }  # fmt: skip
 # 儿 is a syllable of its own at the end of these
@@ -113,6 +126,7 @@ _FULL_ER = frozenset(
 _FULL_ER_WORDS = frozenset(("儿子", "儿童", "儿女", "儿孙", "儿媳"))
 _HAN = r"㐀-䶿一-鿿豈-﫿〇"
 _TOKEN = re.compile(rf"[{_HAN}]+|[A-Za-zÀ-ɏ][A-Za-zÀ-ɏ0-9'’&.-]*(?:\s+[A-Za-zÀ-ɏ0-9][A-Za-zÀ-ɏ0-9'’&.-]*)*|[^\s]")
+_NUMERALS = "零〇一二三四五六七八九十百千万亿幺"
 _LONG, _SHORT = "。！？!?.…；;", "，,、：:—)）"
 
 
@@ -125,6 +139,8 @@ class _Chunk:
     fixed: bool = False
     pause: int = PAUSE_NONE
     number: bool = False
+    part: str = ""  # jieba's part of speech
+    read: str = ""  # the characters a number is read as
 
 
 @cache
@@ -170,7 +186,20 @@ def _lookup(word: str) -> tuple[str, ...]:
             for start in range(len(word) - size + 1):
                 if size < len(word) and (known := _PHRASES.get(word[start : start + size])):
                     syllables[start : start + size] = known.split()
-    return tuple(syllables)
+    return tuple(_lightened(word, syllables))
+
+
+def _lightened(word: str, syllables: list[str]) -> list[str]:
+    """Set the last syllable of a word that is always light (窗户, 屋里), and give 子 its third tone in 孔子."""
+    if len(word) != len(syllables) or len(word) < 2:
+        return syllables
+    if word in LIGHT or (len(word) == 2 and word[1] == "里" and word[0] not in NO_PLACE):
+        return [*syllables[:-1], _with_tone(syllables[-1], 5)]
+    if word in FULL_ZI:
+        return [*syllables[:-1], "zi3"]
+    if word[:2] in LIGHT and word[2:] in {"们", "上", "里", "儿", "的", "人"}:  # not 学生会, 大方向
+        return [syllables[0], _with_tone(syllables[1], 5), *syllables[2:]]
+    return syllables
 
 
 def _said(value: str) -> tuple[str, ...] | None:
@@ -188,7 +217,9 @@ def _said(value: str) -> tuple[str, ...] | None:
     return tuple(parts) or None
 
 
-def _read(word: str, part: str, previous: str) -> tuple[str, ...]:
+def _read(word: str, part: str, previous: str, following: str) -> tuple[str, ...]:
+    if word in _BY_FOLLOWER and following and following in _BY_FOLLOWER[word][0]:
+        return (_BY_FOLLOWER[word][1],)
     if len(word) == 1 and word in _BY_PART:
         table = _BY_PART[word]
         if word == "得" and previous in {"就", "还", "也", "都", "总", "我", "你", "他", "她", "们", "我们", "你们"}:
@@ -197,8 +228,9 @@ def _read(word: str, part: str, previous: str) -> tuple[str, ...]:
     syllables = list(_lookup(word))
     if len(word) == 3 and word[1] == "得" and word not in _PHRASES and len(syllables) == 3:
         syllables[1] = "de5"
-    if len(word) == 3 and word[1] == "不" and word[0] == word[2] and len(syllables) == 3:
+    if len(word) == 3 and word[1] == "不" and len(syllables) == 3:  # 去不去, 忘不了, 用不着
         syllables[1] = "bu5"
+        syllables[2] = {"了": "liao3", "着": "zhao2"}.get(word[2], syllables[2])
     return tuple(syllables)
 
 
@@ -226,8 +258,10 @@ def _han_chunks(run: str, lexicon: Mapping[str, str]) -> list[_Chunk]:
         if said is not None:
             out.append(_Chunk(piece, said, fixed=True))
             continue
+        at = 0
         for pair in _tagger().cut(piece):
-            syllables = _read(pair.word, str(pair.flag), out[-1].text if out else "")
+            at += len(pair.word)
+            syllables = _read(pair.word, str(pair.flag), out[-1].text if out else "", piece[at : at + 1])
             if not syllables:
                 continue
             if pair.word == "儿" and out and out[-1].text not in _FULL_ER_WORDS:  # a split erhua
@@ -235,7 +269,7 @@ def _han_chunks(run: str, lexicon: Mapping[str, str]) -> list[_Chunk]:
                 continue
             if len(pair.word) > 1 and pair.word.endswith("儿") and pair.word not in _FULL_ER:
                 syllables = (*syllables[:-1], "er5")
-            out.append(_Chunk(pair.word, syllables))
+            out.append(_Chunk(pair.word, syllables, part=str(pair.flag)))
     return out
 
 
@@ -263,17 +297,18 @@ def sandhi(chunks: list[_Chunk]) -> list[_Chunk]:
         for place, (syllable, char) in enumerate(_spread(chunk))
     ]
     tones = [_base_tone(str(item[2]), str(item[3])) for item in flat]
-    for i, (number, place, syllable, char) in enumerate(flat):
+    for i, (number, _, syllable, char) in enumerate(flat):
         chunk = chunks[int(str(number))]
         follows = i + 1 < len(flat) and _joined(chunks, int(str(number)), int(str(flat[i + 1][0])))
         if chunk.fixed or not follows:
             continue
         following = tones[i + 1]
-        if char == "不" and tones[i] == 4 and following == 4:
-            tones[i] = 2
+        repeated = bool(i) and flat[i - 1][3] == flat[i + 1][3] != "" and flat[i - 1][3] not in _NUMERALS
+        if char == "不" and tones[i] == 4 and (following == 4 or repeated):
+            tones[i] = 5 if repeated else 2
         if char == "一" and str(syllable).startswith("yi") and not _counts(chunks, flat, i):
             original = _tone(str(flat[i + 1][2]))
-            if i and flat[i - 1][3] == flat[i + 1][3] and place:
+            if repeated and (i < 2 or flat[i - 2][3] != "一"):  # 看一看, but 一天一天
                 tones[i] = 5
             else:
                 tones[i] = 2 if original == 4 or flat[i + 1][3] == "个" else 4 if original in {1, 2, 3} else tones[i]
@@ -285,7 +320,7 @@ def sandhi(chunks: list[_Chunk]) -> list[_Chunk]:
 
 
 def _spread(chunk: _Chunk) -> list[tuple[str, str]]:
-    characters = [char for char in chunk.text if re.match(rf"[{_HAN}]", char)]
+    characters = [char for char in chunk.read or chunk.text if re.match(rf"[{_HAN}]", char)]
     if len(characters) != len(chunk.syllables):
         characters = [""] * len(chunk.syllables)
     return list(zip(chunk.syllables, characters, strict=True))
@@ -297,17 +332,16 @@ def _joined(chunks: list[_Chunk], first: int, second: int) -> bool:
 
 def _counts(chunks: list[_Chunk], flat: list[list[Any]], i: int) -> bool:
     """True when 一 is a digit, an ordinal or a date and keeps its first tone."""
-    numerals = "零一二三四五六七八九十百千万亿点第幺"
     before = str(flat[i - 1][3]) if i else ""
     after = str(flat[i + 1][3]) if i + 1 < len(flat) else ""
-    if before and before in numerals + "期周初":
+    if before and before in _NUMERALS + "点第期周初":
         return not (before in "千百万" and after in "百千万")
     chunk = chunks[flat[i][0]]
     if len(chunk.text) > 1 and chunk.text.endswith("一") and flat[i][1] == len(chunk.syllables) - 1:
         return True  # 统一, 唯一, 万一
     if after in {"月", "号", "日"}:
         return after != "日" or before == "月"
-    return after != "" and after in "零二三四五六七八九点" and chunk.number
+    return after != "" and after in "零二三四五六七八九点到至加减乘等楼班路中级" and chunk.number
 
 
 def _third_tones(chunks: list[_Chunk], flat: list[list[Any]], tones: list[int]) -> None:
@@ -323,6 +357,9 @@ def _third_tones(chunks: list[_Chunk], flat: list[list[Any]], tones: list[int]) 
         left, right = flat[i][0], flat[i + 1][0]
         if left == right or not _joined(chunks, left, right) or chunks[left].fixed:
             continue
+        feet = len(chunks[left].syllables) > 1 and len(chunks[right].syllables) > 1
+        if feet and not chunks[right].part.startswith("n"):
+            continue  # 当场 死亡 are feet of their own, 中小 股东 are one phrase
         if tones[i] == 3 and tones[i + 1] == 3:
             tones[i] = 2
 
@@ -333,8 +370,8 @@ def mandarin_words(text: str, english: Pronouncer, lexicon: Mapping[str, str]) -
     for written, read in expand(text):
         if written != read:
             spoken = [chunk for run in re.findall(rf"[{_HAN}]+", read) for chunk in _han_chunks(run, {})]
-            syllables = tuple(s for chunk in sandhi(_as_number(spoken, read)) for s in chunk.syllables)
-            items.append(_Chunk(written, syllables, number=True))
+            syllables = tuple(s for chunk in spoken for s in chunk.syllables)
+            items.append(_Chunk(written, syllables, number=True, read=read))
             continue
         for token in _TOKEN.findall(read):
             if re.match(rf"[{_HAN}]", token):
@@ -345,11 +382,6 @@ def mandarin_words(text: str, english: Pronouncer, lexicon: Mapping[str, str]) -
                 level = PAUSE_LONG if token in _LONG else PAUSE_SHORT
                 items[-1] = replace(items[-1], pause=max(items[-1].pause, level))
     return _finish(items)
-
-
-def _as_number(chunks: list[_Chunk], read: str) -> list[_Chunk]:
-    """A number as one chunk, so that 一 knows its neighbours."""
-    return [_Chunk(read, tuple(s for chunk in chunks for s in chunk.syllables), number=True)] if chunks else []
 
 
 def _finish(items: list[_Chunk | Word]) -> list[Word]:

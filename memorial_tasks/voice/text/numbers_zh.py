@@ -15,8 +15,9 @@ _CURRENCY = {"¥": "元", "￥": "元", "$": "美元", "€": "欧元", "£": "�
 # a bare 2 before these is read 两
 _COUNTED = (
     "个位名只条张件本间家次年天周岁点分秒里块米斤升吨度层座套双把杯瓶封首支枝朵棵辆台部段句页门口头匹群对"
-    "倍种样代千万亿百"
+    "倍种样代千万亿百元"
 )
+_COUNTED_WORDS = ("小时", "公里", "公斤", "平方", "英里", "钟头", "辈子", "兄弟", "姐妹", "夫妻", "孩子")
 _NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?"
 
 
@@ -63,11 +64,15 @@ def cardinal(value: str) -> str:
 
 
 def _counted(value: str, following: str) -> str:
-    if value == "2" and following[:1] and following[0] in _COUNTED:
+    if value == "2" and following and (following[0] in _COUNTED or following.startswith(_COUNTED_WORDS)):
         return "两"
-    if re.fullmatch(r"2000+", value) and following[:1] != "年":
-        return "两" + cardinal(value)[1:]
-    return cardinal(value)
+    return cardinal(value) if following[:1] == "年" else amount(value)
+
+
+def amount(value: str) -> str:
+    """``2200`` -> 两千二百: how many, where `cardinal` gives 二千二百."""
+    read = cardinal(value)
+    return "两" + read[1:] if read[:2] in {"二千", "二万", "二亿"} else read
 
 
 def _date(match: re.Match[str]) -> str:
@@ -89,9 +94,9 @@ def _money(match: re.Match[str]) -> str:
     whole, _, rest = value.replace(",", "").partition(".")
     if unit == "元" and rest and not scale and len(rest) <= 2:
         jiao, fen = int(rest[0]), int(rest[1]) if len(rest) > 1 else 0
-        out = cardinal(whole) + "元"
+        out = amount(whole) + "元"
         return out + (f"{_DIGITS[jiao]}角" if jiao else "零" if fen else "") + (f"{_DIGITS[fen]}分" if fen else "")
-    return ("两" if value == "2" else cardinal(value)) + scale + unit
+    return ("两" if value == "2" else amount(value)) + scale + unit
 
 
 def _percent(match: re.Match[str]) -> str:
@@ -104,7 +109,7 @@ def _unit(match: re.Match[str]) -> str:
     unit = _UNITS[match["u"].lower()]
     minus = ("零下" if unit == "摄氏度" else "负") if match["um"] else ""
     number = match["un"]
-    return minus + ("两" if number == "2" and unit not in {"摄氏度", "度"} else cardinal(number)) + unit
+    return minus + ("两" if number == "2" and unit not in {"摄氏度", "度"} else amount(number)) + unit
 
 
 _units = "|".join(sorted((re.escape(unit) for unit in _UNITS), key=len, reverse=True))
