@@ -52,5 +52,5 @@ def place(studio: Studio, order: str, *, photos: Sequence[bytes] = (PHOTO, PHOTO
     `changes` are keys of the order document, such as ``priority=5``."""
     with tempfile.TemporaryDirectory(prefix="noop-order-") as folder:
         path = write(Path(folder), order, photos=photos, **changes)
-        with patch.object(intake, "inspect_material", lambda *_: ([], [])):
+        with patch.object(intake, "inspect_material", lambda *_: intake.Inspection([], [], {})):
             return intake.submit(studio, path, command_actor(studio.settings))
