@@ -167,8 +167,8 @@ def identity(bank: PhotoBank, renderer: FaceRenderer, models: FaceModels) -> dic
 
 
 def flicker(renderer: FaceRenderer, bare: FaceRenderer, frames: int = 12) -> dict[str, float]:
-    """What jumps between pictures of one slow, even movement: root mean square of the second difference over time, in grey
-    levels, for the refined face and the bare warp of the same movement."""
+    """What jumps between pictures of one slow, even movement: root mean square of the second difference over time, in
+    grey levels, for the refined face and the bare warp of the same movement."""
 
     def jumps(face: FaceRenderer) -> float:
         shown = [

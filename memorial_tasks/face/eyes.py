@@ -81,10 +81,21 @@ def _lash_line(
         )
         * 0.6
     )
+    band = _stroke(line, region, max(3.0, 0.07 * eye_width), max(0.8, 0.02 * eye_width))
+    stroke = _stroke(line, region, max(0.5, 0.030 * eye_width), max(0.5, 0.014 * eye_width))
+    share = np.float32(np.clip(strength, 0, 1))
+    # Upper lashes and lower lid meet without any pixel between them: that edge is softened before it is drawn over.
+    patch = np.ascontiguousarray(canvas[rows, columns])
+    soft = np.asarray(cv2.GaussianBlur(patch, (0, 0), max(0.9, 0.02 * eye_width)), np.uint8)
+    patch = blend(patch, soft, band * share)
+    drawn = np.broadcast_to(lash.astype(np.uint8), patch.shape).copy()
+    canvas[rows, columns] = blend(patch, drawn, stroke * np.float32(0.62) * share)
+
+
+def _stroke(line: NDArray[np.float32], region: Region, thickness: float, feather: float) -> NDArray[np.float32]:
+    """A soft line through points [N, 2] (picture pixels) inside `region`, float32 [H, W] in 0..1."""
     drawn = np.zeros((region.height * 4, region.width * 4), np.uint8)
     pixels = np.round((line - (region.left, region.top) + 0.5) * 4 - 0.5).astype(np.int32)
-    cv2.polylines(drawn, [pixels.reshape(-1, 1, 2)], False, 255, max(2, int(eye_width * 0.030 * 4)), cv2.LINE_AA)
+    cv2.polylines(drawn, [pixels.reshape(-1, 1, 2)], False, 255, max(2, round(thickness * 4)), cv2.LINE_AA)
     mask = cv2.resize(drawn, (region.width, region.height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    mask = cv2.GaussianBlur(mask, (0, 0), max(0.5, 0.014 * eye_width)) * 0.62 * float(np.clip(strength, 0, 1))
-    patch = np.ascontiguousarray(canvas[rows, columns])
-    canvas[rows, columns] = blend(patch, np.broadcast_to(lash.astype(np.uint8), patch.shape).copy(), mask)
+    return np.asarray(cv2.GaussianBlur(mask, (0, 0), feather), np.float32)

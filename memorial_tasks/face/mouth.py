@@ -16,6 +16,8 @@ from memorial_tasks.face.pixels import cv2
 from memorial_tasks.face.warp import Region, blend, remap, soft_polygon
 
 CAVITY = np.array([52.0, 24.0, 22.0], np.float32)  # RGB of a mouth's depth
+SKIN, IVORY = np.array([1.0, 0.76, 0.65]), np.array([0.86, 0.81, 0.70])  # under white light, relative
+MEETING = 0.022  # ipd over which upper and lower part of a narrow mouth meet
 TEETH_OPENING = 0.055  # ipd: from here on a photo can show what is inside
 
 
@@ -104,10 +106,15 @@ def interior(
             * geo.smoothstep(-0.012, 0.012, room - stand - depth)
         )
         inset = np.minimum(0.012, 0.12 * s_room)  # leave the lip's own rim out
-        ys = s_top + inside.clip(inset, np.maximum(s_room - inset, inset))
-        map_x = source.origin[0] + source.ipd * (xs * source.axes[0, 0] + ys * source.axes[1, 0])
-        map_y = source.origin[1] + source.ipd * (xs * source.axes[0, 1] + ys * source.axes[1, 1])
-        seen = remap(exemplar.image, map_x.astype(np.float32), map_y.astype(np.float32)).astype(np.float32)
+        low, high = s_top + inset, s_top + np.maximum(s_room - inset, inset)
+        seen = _seen(exemplar, source, xs, (s_top + inside).clip(low, high))
+        # A narrow mouth leaves the middle of a wide one out: there the two rows meet softly, not in a step.
+        above = _seen(exemplar, source, xs, (s_top + depth).clip(low, high))
+        below = _seen(exemplar, source, xs, (s_top + s_room - (room - depth)).clip(low, high))
+        soft = np.maximum(rest, MEETING)
+        over = geo.smoothstep(0.0, 1.0, (depth - hang - rest / 2) / soft + 0.5)[..., None]
+        narrow = ((s_rest - rest) / 0.02).clip(0, 1)[..., None]
+        seen = seen * (1 - narrow) + narrow * (above * (1 - over) + below * over)
         # What stands on the lower lip of a wide mouth is in its shade; a full row of light teeth there would look
         # false.
         wide = ((rest - s_rest) / 0.06).clip(0, 1) * geo.smoothstep(-0.02, 0.02, depth - (room - stand))
@@ -124,6 +131,15 @@ def interior(
     dark = lip_line.astype(np.float64) * 0.7 * (1 - depth_share) + 0.6 * CAVITY * depth_share  # a slit is lip-coloured
     result = (total * light + dark * (1 - light)).clip(0, 255)
     return np.asarray(result, np.uint8)
+
+
+def _seen(
+    exemplar: MouthExemplar, source: _Frame, xs: NDArray[np.float64], ys: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """The exemplar's pixels at places of its own mouth (ipd), float32 [H, W, 3]."""
+    map_x = source.origin[0] + source.ipd * (xs * source.axes[0, 0] + ys * source.axes[1, 0])
+    map_y = source.origin[1] + source.ipd * (xs * source.axes[0, 1] + ys * source.axes[1, 1])
+    return remap(exemplar.image, map_x.astype(np.float32), map_y.astype(np.float32)).astype(np.float32)
 
 
 def choose(exemplars: Sequence[MouthExemplar], opening: float, width: float) -> list[tuple[float, MouthExemplar]]:
@@ -216,7 +232,9 @@ def drawn_exemplar(image: NDArray[np.uint8], points: NDArray[np.float32]) -> Mou
     cavity *= (0.75 + 0.5 * v)[..., None]
     tongue = np.exp(-(((v - 1.02) / 0.34) ** 2) - (u / 0.62) ** 2)[..., None]
     cavity = cavity * (1 - 0.75 * tongue) + 0.75 * tongue * lip * (0.62, 0.45, 0.46)
-    tint = skin.mean() * np.array([1.12, 1.0, 0.86])
+    # Teeth take the colour of the light, which skin shows: under a lamp a neutral white would look like grey paper.
+    tint = skin / SKIN * IVORY
+    tint *= max(1.0, 110.0 / max(float(tint.mean()), 1.0))
     edge = 0.155 - 0.045 * u**2 + 0.006 * np.cos(u * 22)
     teeth = geo.smoothstep(0.0, 1.0, (edge - v) / 0.05 + 0.5) * (1 - geo.smoothstep(0.42, 0.80, np.abs(u)))
     shade = (1.02 - 0.45 * u**2)[..., None]

@@ -26,6 +26,8 @@ from memorial_tasks.face.warp import Map, Region, blend, label_map, remap, sourc
 
 Image = NDArray[np.uint8]
 COARSE, FINE = 4, 2  # map steps: whole portrait, face
+DENSE = 2  # the photo is enlarged once, well; then every frame may be sampled by the cheapest rule and stays as sharp
+MIDDLE = np.float32((DENSE - 1) / 2)  # a pixel's middle lies here in the enlarged photo
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,10 @@ class _Scene:
     """What stays the same for every frame."""
 
     portrait: Image
+    dense: Image
     mesh: NDArray[np.float32]
     matte: NDArray[np.float32]
-    plate: Image
+    plate: Image | None
     surface: Surface
     rig: Rig
     exemplars: tuple[MouthExemplar, ...]
@@ -46,21 +49,22 @@ class _Scene:
 class FaceRenderer:
     """Renders one person's portrait. Build with `load`."""
 
-    def __init__(self, bank: PhotoBank, refiner: Refiner | None = None) -> None:
-        """`bank` from `load_bank`; without a `refiner` the warp alone is shown."""
+    def __init__(self, bank: PhotoBank, refiner: Refiner | None = None, alone: bool = False) -> None:
+        """`bank` from `load_bank`; without a `refiner` the warp alone is shown. `alone`: the photo shows nothing but
+        the person, drawn outwards (`video.stage.extend_person`), so there is no background to keep still."""
         portrait, mesh = bank.base, clear_rims(bank.base_points)
         height, width = portrait.shape[:2]
         surface = build_surface(mesh, width, height)
         exemplars = tuple(bank.mouths()) or (drawn_exemplar(portrait, mesh),)
         limit = 1.0 if bank.shows_teeth else 0.6
-        plate = clean_plate(portrait, bank.matte)
+        plate = None if alone else clean_plate(portrait, bank.matte)
         rig = Rig(surface, mesh, limit)
-        self.scene = _Scene(
-            portrait, mesh, bank.matte, plate, surface, rig, exemplars, lip_line_colour(portrait, mesh), refiner
-        )
+        dense = cv2.resize(portrait, (DENSE * width, DENSE * height), interpolation=cv2.INTER_LANCZOS4)
+        lip_line = lip_line_colour(portrait, mesh)
+        self.scene = _Scene(portrait, dense, mesh, bank.matte, plate, surface, rig, exemplars, lip_line, refiner)
 
     @staticmethod
-    def load(bank_dir: Path, model: Path | None = None) -> "FaceRenderer":
+    def load(bank_dir: Path, model: Path | None = None, alone: bool = False) -> "FaceRenderer":
         """Read `bank.safetensors`, `bank.json` and `base.png` from a folder, and the refiner from the file `model`;
         when no file is given, from `model.safetensors` beside the bank if there is one.
 
@@ -69,8 +73,8 @@ class FaceRenderer:
         bank = load_bank(bank_dir)
         weights = bank_dir / "model.safetensors" if model is None or model.is_dir() else model
         if not weights.is_file() and (model is None or model.is_dir()):
-            return FaceRenderer(bank)
-        return FaceRenderer(bank, Refiner.load(weights, bank))
+            return FaceRenderer(bank, None, alone)
+        return FaceRenderer(bank, Refiner.load(weights, bank), alone)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -112,11 +116,13 @@ class FaceRenderer:
         self._insert(map_x, map_y, state, maps, face, FINE)
         for region in self._openings(state):
             self._insert(map_x, map_y, state, maps, region, 1)
-        bent = remap(scene.portrait, map_x, map_y)
+        bent = remap(scene.dense, map_x * DENSE + MIDDLE, map_y * DENSE + MIDDLE, fine=False)
         paint_mouth(bent, state.points, scene.rig.ipd, scene.exemplars, scene.lip_line)
         paint_eyes(bent, scene.portrait, scene.mesh, state.points, state.still, state.gaze, state.blink)
         if scene.refiner is not None:
             scene.refiner.apply(bent, state)
+        if scene.plate is None:
+            return bent
         cover = cv2.remap(scene.matte, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return blend(scene.plate, bent, np.ascontiguousarray(cover))
 

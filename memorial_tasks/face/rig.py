@@ -355,13 +355,17 @@ class Rig:
             folded = watch & (areas <= 0)
             if not folded.any():
                 break
-            bad = np.setdiff1d(surface.triangles[folded], self.seams)
+            touched = np.zeros(len(points), bool)
+            touched[surface.triangles[folded]] = True
+            touched[self.seams] = False
             if attempt > 5:  # stubborn: let go of the surroundings too
-                bad = np.setdiff1d(np.flatnonzero(self.neighbours[bad].sum(axis=0) > 0), self.seams)
+                touched = self.neighbours[touched].sum(axis=0) > 0
+                touched[self.seams] = False
+            bad = np.flatnonzero(touched)
             if len(bad) == 0:
                 break
             moved = points[:, :2] - surface.points[:, :2]
-            mean = (self.neighbours @ moved)[bad]
+            mean = self.neighbours[bad] @ moved
             points = points.copy()
             points[bad, :2] = surface.points[bad, :2] + 0.5 * moved[bad] + 0.5 * mean
         return points

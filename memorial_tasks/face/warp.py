@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from memorial_tasks.face.pixels import cv2
 
 Map = NDArray[np.float32]
+RIM = 3  # pixels
 _SHIFT = 4  # sub-pixel bits of the polygon filler
 
 
@@ -91,6 +92,8 @@ def label_map(
         cv2.fillConvexPoly(labels, polygons[index], index, cv2.LINE_8, _SHIFT)
     if (labels < 0).any():
         _spread(labels)
+    if first is not None and step == 1:
+        _widen_rims(labels, first)
     return labels
 
 
@@ -109,6 +112,20 @@ def source_map(labels: NDArray[np.int32], maps: NDArray[np.float64], region: Reg
         map_x = cv2.resize(map_x, size, interpolation=cv2.INTER_LINEAR)[: region.height, : region.width]
         map_y = cv2.resize(map_y, size, interpolation=cv2.INTER_LINEAR)[: region.height, : region.width]
     return np.ascontiguousarray(map_x, np.float32), np.ascontiguousarray(map_y, np.float32)
+
+
+def _widen_rims(labels: NDArray[np.int32], holes: NDArray[np.bool_]) -> None:
+    """Let lips and lids reach RIM pixels into their openings. These are painted later under a soft edge, and what
+    shines through it must be lip or lid: an opening's own pixels are the dark line of a shut mouth, in steps."""
+    opening = holes[labels]
+    if not opening.any() or opening.all():
+        return
+    grown = np.where(opening, -1, labels).astype(np.float32)
+    for _ in range(RIM):
+        wider = cv2.dilate(grown, np.ones((3, 3), np.uint8))
+        grown = np.where(grown < 0, wider, grown)
+    reached = opening & (grown >= 0)
+    labels[reached] = grown[reached].astype(np.int32)
 
 
 def _spread(labels: NDArray[np.int32]) -> None:

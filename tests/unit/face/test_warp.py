@@ -171,3 +171,30 @@ def _full(points: np.ndarray) -> np.ndarray:
 
 def test_the_painted_face_is_painted() -> None:
     assert paint(mesh()).std() > 20
+
+
+def test_a_mouth_hardly_open_shows_no_step_between_its_two_rows() -> None:
+    """The middle of the exemplar is left out there; where upper and lower part meet, brightness may not jump."""
+    from memorial_tasks.face.mouth import drawn_exemplar, interior
+
+    people = bank([{}])
+    exemplar = drawn_exemplar(people.base, people.base_points)
+    large, ipd = exemplar.points.copy(), 400.0
+    centre = exemplar.points[[13, 14], 1].mean()
+    inner = [*topo.LIP_UPPER_INNER, *topo.LIP_LOWER_INNER]
+    large[inner, 1] = centre + (exemplar.points[inner, 1] - centre) * 0.12  # 29 of 240 rows remain
+    region = Region(0, int(centre) - 20, 360, 40)
+    picture = interior([(1.0, exemplar)], large, ipd, region, np.zeros(3, np.uint8)).astype(float).mean(axis=2)
+    column = picture[20 - 13 : 20 + 13, 180]
+    assert np.ptp(column) > 30  # teeth above, dark below
+    assert np.abs(np.diff(column)).max() < 0.3 * np.ptp(column)
+
+
+def test_lips_reach_a_little_into_the_opening_so_that_its_edge_is_soft() -> None:
+    square = np.array([[0, 0], [20, 0], [20, 20], [0, 20], [0, 40], [20, 40]], np.float32)
+    triangles = np.array([[0, 1, 2], [0, 2, 3], [3, 2, 5], [3, 5, 4]], np.int32)
+    holes = np.array([False, False, True, True])
+    labels = label_map(square, triangles, Region(0, 0, 20, 40), 1, holes)
+    assert not holes[labels[:20]].any()
+    assert not holes[labels[21:22, 5]].any()
+    assert holes[labels[30:]].all()
