@@ -329,9 +329,10 @@ def withdraw(
 def renew(
     order: OrderArgument,
     months: Annotated[int, typer.Option(min=1, max=120, help="How long the new version is valid.")] = 12,
+    script: Annotated[bool, typer.Option("--script", help="They also signed the script as it stands now.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Enter that the same grantors signed anew: more time, or after a withdrawal that was meant otherwise."""
+    """Enter that the same grantors signed anew: more time, another script, or a withdrawal that was meant otherwise."""
     from datetime import timedelta
 
     from memorial_tasks.consent import acts
@@ -340,7 +341,7 @@ def renew(
 
     studio, at = Studio.open(), now()
     with studio.transaction() as connection:
-        studio.order(connection, order)
+        row = studio.order(connection, order)
         acts.renew(
             connection,
             order,
@@ -348,6 +349,7 @@ def renew(
             KeyringSealer(studio.keyring),
             operator=studio.settings.operator,
             now=at,
+            script_sha256=row.script_sha256 if script else None,
             valid_until=at + timedelta(days=round(months * 30.4375)),
         )
     _answer(studio, order, as_json)

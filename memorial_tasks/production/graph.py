@@ -96,6 +96,8 @@ def gather(step: str, available: Mapping[str, Iterable[ArtifactRef]]) -> tuple[A
     return tuple(chosen[name] for name in sorted(chosen))
 
 
-def seed_of(order: str, step: str) -> int:
-    """A seed that is the same for every run of this step of this order, and different for every other."""
-    return int.from_bytes(hashlib.sha256(f"{order}/{step}".encode()).digest()[:4], "big")
+def seed_of(order: str, step: str, revision: int = 0) -> int:
+    """A seed that is the same for every run of this step of this order, and different for every other. `revision` says
+    how often a reviewer wanted the step done otherwise; each time it is another seed, hence another result key."""
+    words = f"{order}/{step}/{revision}" if revision else f"{order}/{step}"
+    return int.from_bytes(hashlib.sha256(words.encode()).digest()[:4], "big")

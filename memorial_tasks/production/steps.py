@@ -88,7 +88,7 @@ def plan(studio: Studio, connection: Connection, order: OrderRow, step: str) -> 
         params, version, seed = (
             step_params(studio.settings, order, name),
             code_version(name),
-            seed_of(order.order_id, name),
+            seed_of(order.order_id, name, order.revisions.get(name, 0)),
         )
         key = result_key(name, version, params, {artifact.name: artifact.sha256 for artifact in inputs}, seed)
         return Planned(name, params, inputs, version, key, seed)

@@ -44,3 +44,8 @@ def test_evidence_reaches_no_step() -> None:
 def test_seeds_are_stable_and_differ() -> None:
     assert seed_of("a", "speak") == seed_of("a", "speak")
     assert len({seed_of(order, step) for order in ("a", "b") for step in STEPS}) == 2 * len(STEPS)
+
+
+def test_a_step_that_is_to_be_done_otherwise_gets_another_seed_each_time() -> None:
+    assert seed_of("a", "speak", 0) == seed_of("a", "speak")
+    assert len({seed_of("a", "speak", revision) for revision in range(4)}) == 4
