@@ -6,6 +6,7 @@ carries no stress, so stress comes from espeak's reading where the syllables agr
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from memorial_tasks.domain.words import Language
 from memorial_tasks.voice.espeak import Espeak
 from memorial_tasks.voice.phones import ENGLISH, ENGLISH_VOWELS, Phone, is_vowel
+from memorial_tasks.voice.text.homographs import reading
 from memorial_tasks.voice.text.numbers_en import cardinal, expand
 from memorial_tasks.voice.text.units import PAUSE_LONG, PAUSE_NONE, PAUSE_SHORT, Word
 
@@ -34,6 +36,7 @@ _PREFERRED = {
     "a": "AH", "the": "DH AH", "to": "T UW", "i": "AY", "live": "L IH V", "read": "R EH D", "lives": "L IH V Z",
     "wind": "W IH N D", "tear": "T IH R", "tears": "T IH R Z", "close": "K L OW Z", "use": "Y UW Z", "of": "AH V",
     "for": "F AO R", "and": "AH N D", "or": "AO R", "was": "W AH Z", "that": "DH AE T", "miz": "M IH Z", "et": "EH T",
+    "hmm": "HH AH M", "mm": "AH M",
 }  # fmt: skip
 _IPA = {
     "aɪ": "AY", "aʊ": "AW", "eɪ": "EY", "oʊ": "OW", "ɔɪ": "OY", "tʃ": "CH", "dʒ": "JH", "ɪɹ": "IH R", "ɛɹ": "EH R",
@@ -115,6 +118,12 @@ def _suffixed(word: str) -> tuple[str, ...] | None:
     return None
 
 
+def _marked(symbols: Sequence[str]) -> tuple[Phone, ...]:
+    """ARPAbet with stress digits (``EH1``) as phones."""
+    levels = {"1": 1.0, "2": 0.5}
+    return tuple(Phone(re.sub(r"[012]$", "", symbol), levels.get(symbol[-1], 0.0)) for symbol in symbols)
+
+
 class Pronouncer:
     """Knows how English words are said. Keeps espeak's answers for the life of the object."""
 
@@ -146,10 +155,14 @@ class Pronouncer:
         symbols = said.upper().split()
         bare = tuple(re.sub(r"[012]$", "", symbol) for symbol in symbols)
         if symbols and all(name in ENGLISH for name in bare) and said == said.upper():
-            levels = {"1": 1.0, "2": 0.5}
-            phones = tuple(Phone(name, levels.get(symbol[-1], 0.0)) for name, symbol in zip(bare, symbols, strict=True))
+            phones = _marked(symbols)
             return phones if any(phone.stress for phone in phones) else self._stressed(surface.lower(), bare)
         return tuple(phone for part in re.split(r"[\s-]+", said.lower()) if part for phone in self.word(part))
+
+    def letter(self, letter: str) -> tuple[Phone, ...]:
+        """The name of one letter; empty for anything else. ``a`` alone is a word, in ``A4`` a letter."""
+        names = _LETTERS.get(letter.lower(), "").split()
+        return self._stressed(f"{letter.lower()}.", tuple(names)) if names else ()
 
     def word(self, word: str) -> tuple[Phone, ...]:
         """Phones of one spoken word (letters and apostrophes; may hold anything: unspeakable signs give no phone)."""
@@ -165,7 +178,7 @@ class Pronouncer:
         if re.search(r"\d", lower):
             parts = re.findall(r"\d+|[^\W\d]+", lower)
             spoken = [piece for part in parts for piece in (cardinal(part).split() if part.isdigit() else [part])]
-            return tuple(phone for piece in spoken for phone in self.word(piece))
+            return tuple(phone for piece in spoken for phone in (self.letter(piece) or self.word(piece)))
         return self._listen(lower) if re.search(r"\w", lower) else ()
 
 
@@ -176,6 +189,7 @@ def _normal(text: str) -> str:
     text = re.sub(r"[’‘ʼ]", "'", text)
     text = re.sub(r"\s*(?:—|–(?=\s)|--)\s*", ", ", text)
     text = re.sub(r"…|\.\.\.+", ". ", text)
+    text = re.sub(r"\+\d{1,3}(?:[ -]\d{2,4}){2,}", lambda match: match[0].replace(" ", "-"), text)
     return re.sub(r"(?<=\d)\s+(?=%)", "", text)
 
 
@@ -219,7 +233,8 @@ def english_words(text: str, pronouncer: Pronouncer) -> list[Word]:
         own_dot = False
         if phones is None:
             spoken = _expanded(cores, index)
-            phones = tuple(phone for piece in _pieces(spoken) for phone in pronouncer.word(piece))
+            around = _around(cores, index)
+            phones = tuple(phone for piece in _pieces(spoken) for phone in _say(piece, around, pronouncer))
             # the full stop belongs to the abbreviation unless the line ends here
             own_dot = tail.startswith(".") and spoken.lower() != core.lower() and index + 1 < len(cores)
         pause = _pause_after(tail[1:] if own_dot else tail)
@@ -228,6 +243,22 @@ def english_words(text: str, pronouncer: Pronouncer) -> list[Word]:
         elif words and pause > words[-1].pause:
             words[-1] = replace(words[-1], pause=pause)
     return _before_vowels(words)
+
+
+def _around(cores: list[tuple[str, str]], index: int) -> tuple[list[str], list[str]]:
+    """Lower-case words before and after inside the same clause."""
+    before: list[str] = []
+    for core, tail in cores[max(0, index - 4) : index]:
+        before = [] if re.search(r"[.!?;:,]", tail) else [*before, core.lower()]
+    after = (
+        [] if re.search(r"[.!?;:,]", cores[index][1]) else [core.lower() for core, _ in cores[index + 1 : index + 3]]
+    )
+    return before, after
+
+
+def _say(piece: str, around: tuple[list[str], list[str]], pronouncer: Pronouncer) -> tuple[Phone, ...]:
+    found = reading(piece.lower(), *around)
+    return _marked(found) if found else pronouncer.word(piece)
 
 
 def _pieces(spoken: str) -> list[str]:

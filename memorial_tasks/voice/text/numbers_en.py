@@ -11,7 +11,7 @@ _MONTHS = (
 _MONTH_SHORT = {name[:3]: name for name in _MONTHS} | {"sept": "september"}
 _ABBREVIATIONS = {
     "mr": "mister", "mrs": "missus", "ms": "miz", "dr": "doctor", "prof": "professor", "st": "saint", "jr": "junior",
-    "sr": "senior", "vs": "versus", "etc": "et cetera", "no": "number", "mt": "mount", "ft": "feet", "ave": "avenue",
+    "sr": "senior", "vs": "versus", "etc": "et cetera", "mt": "mount", "ft": "feet", "ave": "avenue",
     "rd": "road", "blvd": "boulevard", "lt": "lieutenant", "sgt": "sergeant", "capt": "captain", "col": "colonel",
     "gen": "general", "rev": "reverend", "hon": "honorable", "apt": "apartment", "dept": "department", "approx":
     "approximately", "e.g": "for example", "i.e": "that is", "a.m": "a m", "p.m": "p m", "inc": "incorporated",
@@ -19,7 +19,7 @@ _ABBREVIATIONS = {
     "ph.d": "p h d",
 }  # fmt: skip
 # only with a full stop are these abbreviations; without one they are ordinary words
-_NEED_DOT = {"no", "col", "gen", "hon", "co", "st", "mt", "ms", "rev", "inc", "capt", "ave", "ft"}
+_NEED_DOT = {"col", "gen", "hon", "co", "st", "mt", "ms", "rev", "inc", "capt", "ave", "ft"}
 _UNITS = {
     "km": "kilometer", "m": "meter", "cm": "centimeter", "mm": "millimeter", "kg": "kilogram", "g": "gram",
     "mg": "milligram", "lb": "pound", "lbs": "pound", "oz": "ounce", "mi": "mile", "ft": "foot", "in": "inch",
@@ -40,8 +40,20 @@ _UNIT = re.compile(rf"^(-?)({_NUMBER})([a-zA-Z%°/]+)$")
 _ORDINAL = re.compile(r"^(\d[\d,]*)(st|nd|rd|th)$", re.IGNORECASE)
 _DECADE = re.compile(r"^(?:(\d{4})|'?(\d{2}))'?s$")
 _FRACTION = re.compile(r"^(\d{1,2})/(\d{1,2})$")
-_RANGE = re.compile(rf"^({_NUMBER})[-–]({_NUMBER})$")
-_ROMAN = {"II": "the second", "III": "the third", "IV": "the fourth", "VIII": "the eighth", "XIV": "the fourteenth"}
+_RANGE = re.compile(rf"^({_NUMBER})[-–]({_NUMBER})(%|[a-zA-Z°]{{1,4}})?$")
+_TELEPHONE = re.compile(r"^(\+?)\d{1,4}(?:[-.]\d{2,4}){2,}$|^\d{3}-\d{4}$")
+_TIMES = re.compile(rf"^({_NUMBER})x(\d*)$")
+_ROMAN = re.compile(r"^(?=[IVX])(X{0,2})(IX|IV|V?I{0,3})$")
+# after these a Roman numeral counts; after a name it ranks (Part III, Henry VIII)
+_COUNTING_NOUNS = "war chapter part act scene volume book phase type class section article mark title level grade"
+_COUNTING = frozenset(_COUNTING_NOUNS.split())
+_SPOKEN_SO = {"24/7": "twenty four seven", "50/50": "fifty fifty", "9/11": "nine eleven"}
+_WEEKDAYS = {
+    "mon": "monday", "tue": "tuesday", "tues": "tuesday", "wed": "wednesday", "thu": "thursday", "thurs": "thursday",
+    "fri": "friday", "sat": "saturday", "sun": "sunday",
+}  # fmt: skip
+_BEFORE_NUMBERS = {"no": "number", "p": "page", "pp": "pages", "vol": "volume", "ch": "chapter", "fig": "figure"}
+_SINCE = frozenset({"in", "since", "from", "by", "until", "before", "after", "around"})
 
 
 def cardinal(value: str) -> str:
@@ -109,6 +121,8 @@ def _money(match: re.Match[str], following: str) -> str:
 
 
 def _patterned(chunk: str, before: str, after: str) -> str | None:  # noqa: C901 - one rule after another, in order
+    if chunk in _SPOKEN_SO:
+        return _SPOKEN_SO[chunk]
     if match := _CLOCK.match(chunk):
         following = after.lower().strip(",!?")
         if int(match[2]) == 0 and following in {"am", "pm", "a.m", "p.m", "a.m.", "p.m."}:
@@ -134,28 +148,47 @@ def _patterned(chunk: str, before: str, after: str) -> str | None:  # noqa: C901
         name = {2: "half", 4: "quarter"}.get(bottom, ordinal(bottom))
         ending = "" if top == 1 else "s"
         return f"{cardinal(str(top))} {'halves' if name == 'half' and top > 1 else name + ending}"
-    if match := _RANGE.match(chunk):
-        left, right = match[1], match[2]
-        years = len(left) == 4 and len(right) == 4
-        return (
-            f"{_plain(left, before) if years else cardinal(left)} to {_plain(right, '') if years else cardinal(right)}"
-        )
+    if _TELEPHONE.match(chunk):
+        return ("plus " if chunk[0] == "+" else "") + digits(chunk)
+    if (match := _RANGE.match(chunk)) and (not match[3] or match[3].lower() in _UNITS):
+        return _range(match, before)
+    if match := _TIMES.match(chunk):
+        return f"{cardinal(match[1])} by {cardinal(match[2])}" if match[2] else f"{cardinal(match[1])} times"
     if (match := _UNIT.match(chunk)) and match[3].lower() in _UNITS:
         minus = "minus " if match[1] else ""
         return f"{minus}{cardinal(match[2])} {_plural(_UNITS[match[3].lower()], match[2])}"
     if match := re.match(rf"^-({_NUMBER})$", chunk):
         return f"minus {cardinal(match[1])}"
-    if match := re.match(r"^#(\d+)$", chunk):
-        return f"number {cardinal(match[1])}"
-    if re.fullmatch(r"\+?\d{1,4}(?:[-.]\d{2,4}){2,}", chunk):  # telephone numbers
-        return digits(chunk)
+    if match := re.match(r"^([#+])(\d+)$", chunk):
+        return f"{'number' if match[1] == '#' else 'plus'} {cardinal(match[2])}"
     if re.fullmatch(_NUMBER, chunk):
         return _plain(chunk, before)
     return None
 
 
+def _range(match: re.Match[str], before: str) -> str:
+    left, right, unit = match.groups()
+    if len(left) == 4 and len(right) == 4:
+        return f"{_plain(left, before)} to {_plain(right, '')}"
+    spoken = f"{cardinal(left)} to {cardinal(right)}"
+    return f"{spoken} {_plural(_UNITS[unit.lower()], right)}" if unit else spoken
+
+
+def _roman(chunk: str, before: str) -> str | None:
+    """``VIII`` after a name or a counting noun; a lone I or X only after a counting noun."""
+    match = _ROMAN.match(chunk)
+    if not match or not before[:1].isupper():
+        return None
+    tail = {"": 0, "I": 1, "II": 2, "III": 3, "IV": 4, "V": 5, "VI": 6, "VII": 7, "VIII": 8, "IX": 9}[match[2]]
+    value = 10 * len(match[1]) + tail
+    if before.lower() in _COUNTING:
+        return cardinal(str(value))
+    return None if chunk in {"I", "X"} else f"the {ordinal(value)}"
+
+
 def _plain(chunk: str, before: str) -> str:
-    if len(chunk) == 4 and chunk.isdigit() and 1100 <= int(chunk) <= 2099:
+    early = 1100 if before.lower() not in _SINCE else 1010
+    if len(chunk) == 4 and chunk.isdigit() and early <= int(chunk) <= 2099:
         return year(int(chunk))
     if chunk.isdigit() and (len(chunk) > 1 and chunk[0] == "0"):
         return digits(chunk)
@@ -172,19 +205,29 @@ def expand(chunk: str, before: str = "", after: str = "", dotted: bool = False) 
     change come back unchanged.
     """
     lower = chunk.lower()
-    spoken = _patterned(chunk, before, after)
+    spoken = _patterned(chunk, before, after) or _roman(chunk, before) or _shortened(chunk, before, after, dotted)
     if spoken is not None:
         return spoken
-    if lower in _ABBREVIATIONS and (dotted or "." in chunk or lower not in _NEED_DOT):
-        if lower == "st" and before and before[0].isupper():
-            return "street"
-        return _ABBREVIATIONS[lower]
-    if dotted and lower in _MONTH_SHORT:
-        return _MONTH_SHORT[lower]
     if lower in _UNITS and re.fullmatch(_NUMBER, before) and not (lower == "in" and not dotted):
         return _plural(_UNITS[lower], before)
     if lower in _SCALES and (match := _MONEY.match(before)):
         return f"{lower} {_CURRENCIES[match[1]][0]}s"
-    if chunk in _ROMAN and before[:1].isupper():
-        return _ROMAN[chunk]
+    if re.fullmatch(r"[^\W\d]+(?:/[^\W\d]+)+", chunk):
+        return chunk.replace("/", " ")
     return {"&": "and", "@": "at", "+": "plus", "=": "equals", "#": "number", "%": "percent"}.get(chunk, chunk)
+
+
+def _shortened(chunk: str, before: str, after: str, dotted: bool) -> str | None:
+    """The whole of an abbreviation, as its neighbours and its full stop tell."""
+    lower = chunk.lower()
+    if lower in _ABBREVIATIONS and (dotted or "." in chunk or lower not in _NEED_DOT):
+        return "street" if lower == "st" and before and before[0].isupper() else _ABBREVIATIONS[lower]
+    if lower in {"am", "pm"} and (_CLOCK.match(before) or re.fullmatch(r"\d{1,2}", before)):
+        return " ".join(lower)
+    if not dotted:
+        return None
+    if lower in _BEFORE_NUMBERS and after[:1].isdigit():
+        return _BEFORE_NUMBERS[lower]
+    if lower in _WEEKDAYS and chunk[0].isupper() and (after or not before):
+        return _WEEKDAYS[lower]
+    return _MONTH_SHORT.get(lower)

@@ -27,9 +27,41 @@ def front(espeak: Espeak) -> FrontEnd:
     return FrontEnd(espeak)
 
 
-@pytest.mark.parametrize(("text", "spoken"), _table("cases_en.tsv"))
-def test_english_is_written_out_as_read_aloud(text: str, spoken: str) -> None:
-    assert spoken_text(text) == spoken
+def test_english_is_written_out_as_read_aloud() -> None:
+    wrong = [(text, spoken, spoken_text(text)) for text, spoken in _table("cases_en.tsv") if spoken_text(text) != spoken]
+    assert not wrong
+
+
+def test_english_is_said_as_its_words_are(front: FrontEnd) -> None:
+    """The phones of every written-out case, by a table of how each of its words is said."""
+    words = {word: [item.split() for item in said.split("|")] for word, said in _table("words_en.tsv")}
+    wrong = []
+    for text, spoken in _table("cases_en.tsv"):
+        possible: list[list[str]] = [[]]
+        for word in spoken.split():
+            possible = [[*so_far, *said] for so_far in possible for said in words[word]]
+        got = _phones(front, text).split()
+        if got not in possible:
+            wrong.append((text, spoken, got))
+    assert not wrong
+
+
+def test_words_spelled_alike_are_told_apart_by_their_neighbours(front: FrontEnd) -> None:
+    wrong = []
+    for sentence, written, expected in _table("homographs_en.tsv"):
+        said = [
+            " ".join(phone.name + {1.0: "1", 0.5: "2"}.get(phone.stress, "") for phone in word.phones)
+            for word in front.words(sentence, Language.EN_US)
+            if word.text.lower() == written
+        ]
+        if said != [expected]:
+            wrong.append((sentence, expected, said))
+    assert not wrong
+
+
+def test_the_tables_of_hard_cases_are_long_enough() -> None:
+    assert len({text for text, _ in _table("cases_zh.tsv")}) >= 400
+    assert len({row[0] for name in ("cases_en.tsv", "homographs_en.tsv") for row in _table(name)}) >= 400
 
 
 def test_mandarin_is_read_as_spoken(front: FrontEnd) -> None:
