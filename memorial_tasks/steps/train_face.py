@@ -18,8 +18,10 @@ class Params(Record):
 
 def run(context: StepContext, params: Params) -> dict[str, Any]:
     """``face/bank.*``, ``face/base.png`` -> ``face/model.safetensors``, ``face/card.json``, ``face/sheet.png``, and,
-    where the config trains the portrait GAN, ``face/album.png`` and ``face/between.png``."""
+    where the config trains the portrait GAN, ``face/album.png`` and ``face/between.png``; the losses in
+    ``curves/events.out.tfevents``."""
     from memorial_tasks.face.learn import learn_face
+    from memorial_tasks.steps.curves import from_rows, write_curves
 
     for name in ("face/bank.safetensors", "face/bank.json", "face/base.png"):
         context.file(name)
@@ -34,6 +36,9 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
         context.save_checkpoint,
         context.progress,
     )
+    album = card["portrait_gan"] or {"curves": [], "steps": 0}
+    scalars = from_rows("portrait_gan", album["curves"], max(1, album["steps"] // 100))
+    write_curves(context.out, from_rows("face", card["curves"]) | scalars)
     keys = (
         "photos_used",
         "shows_teeth",

@@ -22,7 +22,9 @@ class Params(Record):
 
 
 def run(context: StepContext, params: Params) -> dict[str, Any]:
-    """``voice/features.*`` -> ``voice/model.safetensors``, ``voice/card.json``, ``voice/spectrogram.png``."""
+    """``voice/features.*`` -> ``voice/model.safetensors``, ``voice/card.json``, ``voice/spectrogram.png``, and
+    ``curves/events.out.tfevents``."""
+    from memorial_tasks.steps.curves import write_curves
     from memorial_tasks.voice.card import write_card
     from memorial_tasks.voice.corpus import Corpus
     from memorial_tasks.voice.recipe import recipe
@@ -44,6 +46,7 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
         context.save_checkpoint,
     )
     trained.model.save(context.out / "voice" / "model.safetensors")
+    write_curves(context.out, {f"voice/{name}": series for name, series in trained.curves.items()})
     card = write_card(context.out / "voice", corpus, trained, params.config, time.monotonic() - started)
     context.progress(1.0, "voice trained")
     return {key: card[key] for key in ("tier", "minutes", "mcd_db", "wer_delta", "expected_quality", "train_s")}

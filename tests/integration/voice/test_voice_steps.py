@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from memorial_tasks.domain.timing import SpeechTiming
 from memorial_tasks.domain.words import Language
@@ -97,6 +98,9 @@ def test_recordings_to_speech_across_a_kill(house: Path) -> None:
     assert card["tier"] == trained["tier"] == 0
     assert card["improve"], "half a minute of speech can be improved upon"
     assert (house / "out" / "voice" / "spectrogram.png").stat().st_size > 1000
+    curves = EventAccumulator(str(house / "out" / "curves"))
+    curves.Reload()
+    assert {f"voice/{name}" for name in card["curves"]} == {*curves.Tags()["scalars"]}
     _as_inputs(house, "out")
 
     spoken = speak.run(_context(house, "spoken"), speak.Params())
