@@ -1,7 +1,7 @@
 # Who may do what. Nobody here may administer: that stays with whoever runs Terraform.
-#   control   Airflow's pods: the whole vault, the subjects' keys, writing checkpoints, and becoming the two below
+#   control   Airflow's pods: vault, deliveries, subjects' keys, writing checkpoints, and becoming the two below
 #   data      one step's pod: the objects of the one order its session is tagged with, nothing else
-#   delivery  the link gate: the deliveries bucket, nothing else
+#   delivery  signs the family's links: reading deliveries, nothing else
 #   auditor   reads checkpoints, writes nothing
 locals {
   issuer = var.cluster_oidc_issuer
@@ -45,6 +45,22 @@ data "aws_iam_policy_document" "control" {
       "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload",
     ]
     resources = ["${local.arn["vault"]}/*"]
+  }
+  statement {
+    sid = "DeliveryListing" # and a look whether versions are kept and nothing is locked
+    actions = [
+      "s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads", "s3:GetBucketVersioning",
+      "s3:GetBucketObjectLockConfiguration",
+    ]
+    resources = [local.arn["deliveries"]]
+  }
+  statement {
+    sid = "Deliveries" # a withdrawal takes every version away
+    actions = [
+      "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion",
+      "s3:AbortMultipartUpload",
+    ]
+    resources = ["${local.arn["deliveries"]}/*"]
   }
   statement {
     sid       = "CheckpointListing"
@@ -172,8 +188,8 @@ data "aws_iam_policy_document" "data" {
   }
 }
 
-# A session made by another role's session ends after an hour at the latest (role chaining): a longer step is given
-# fresh credentials before that, or is tried again and resumes from its checkpoint.
+# A session made by another role's session ends after an hour at the latest (role chaining), hence
+# MEMORIAL_STEP_ROLE_SECONDS in the outputs: a step that needs longer is tried again and resumes from its checkpoint.
 resource "aws_iam_role" "data" {
   name                 = "${var.name}-data"
   description          = "One step of one order of ${var.name}"
@@ -201,20 +217,13 @@ data "aws_iam_policy_document" "delivery_trust" {
 
 data "aws_iam_policy_document" "delivery" {
   statement {
-    sid       = "DeliveryListing"
-    actions   = ["s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads"]
-    resources = [local.arn["deliveries"]]
-  }
-  statement {
-    sid = "Deliveries" # a withdrawal takes every version away
-    actions = [
-      "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload",
-    ]
+    sid       = "ReadDeliveries"
+    actions   = ["s3:GetObject"]
     resources = ["${local.arn["deliveries"]}/*"]
   }
   statement {
     sid       = "BucketKey"
-    actions   = ["kms:GenerateDataKey", "kms:Decrypt"]
+    actions   = ["kms:Decrypt"]
     resources = [aws_kms_key.this["storage"].arn]
     condition {
       test     = "StringEquals"
@@ -226,7 +235,7 @@ data "aws_iam_policy_document" "delivery" {
 
 resource "aws_iam_role" "delivery" {
   name                 = "${var.name}-delivery"
-  description          = "Puts, signs and withdraws deliveries of ${var.name}"
+  description          = "Signs links to deliveries of ${var.name}"
   assume_role_policy   = data.aws_iam_policy_document.delivery_trust.json
   max_session_duration = 3600
 }

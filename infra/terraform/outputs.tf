@@ -1,8 +1,13 @@
 output "settings" {
   description = "The studio's settings (MEMORIAL_*) that follow from this."
   value = {
-    MEMORIAL_STORE      = "s3://${aws_s3_bucket.this["vault"].id}"
-    MEMORIAL_KMS_KEY_ID = aws_kms_key.this["subjects"].arn
+    MEMORIAL_STORE             = "s3://${aws_s3_bucket.this["vault"].id}"
+    MEMORIAL_KMS_KEY_ID        = aws_kms_key.this["subjects"].arn
+    MEMORIAL_STEP_ROLE_ARN     = aws_iam_role.data.arn
+    MEMORIAL_STEP_ROLE_SECONDS = aws_iam_role.data.max_session_duration
+    MEMORIAL_DELIVERY_BUCKET   = aws_s3_bucket.this["deliveries"].id
+    MEMORIAL_DELIVERY_KMS_KEY  = aws_kms_key.this["storage"].arn
+    MEMORIAL_DELIVERY_ROLE     = aws_iam_role.delivery.arn
   }
 }
 

@@ -105,7 +105,7 @@ def endpoint() -> Iterator[str]:
         try:
             for _ in range(200):
                 try:
-                    urllib.request.urlopen(f"{address}/moto-api/", timeout=2).close()
+                    urllib.request.urlopen(f"{address}/moto-api/", timeout=2).close()  # noqa: S310 - our own server
                     break
                 except OSError:
                     time.sleep(0.2)
@@ -310,9 +310,9 @@ def test_only_airflows_own_service_account_becomes_the_control_plane(applied: Ap
 
 def test_the_control_plane_uses_a_subjects_key_only_by_naming_the_subject(applied: Applied) -> None:
     policy, key = applied.policy("control"), applied.outputs["keys"]["subjects"]
-    assert allowed(policy, "kms:Decrypt", key, **{"kms__EncryptionContext__subject": "s-1"})
+    assert allowed(policy, "kms:Decrypt", key, kms__EncryptionContext__subject="s-1")
     assert not allowed(policy, "kms:Decrypt", key)
-    assert not allowed(policy, "kms:ScheduleKeyDeletion", key, **{"kms__EncryptionContext__subject": "s-1"})
+    assert not allowed(policy, "kms:ScheduleKeyDeletion", key, kms__EncryptionContext__subject="s-1")
 
 
 def test_nobody_can_delete_or_shorten_a_checkpoint(applied: Applied) -> None:
@@ -321,6 +321,13 @@ def test_nobody_can_delete_or_shorten_a_checkpoint(applied: Applied) -> None:
             assert not allowed(applied.policy(role), action, f"{CHECKPOINTS}/audit/1.note")
     assert allowed(applied.policy("control"), "s3:PutObject", f"{CHECKPOINTS}/audit/1.note")
     assert not allowed(applied.policy("delivery"), "s3:PutObject", f"{CHECKPOINTS}/audit/1.note")
+
+
+def test_the_links_role_reads_deliveries_and_nothing_else(applied: Applied) -> None:
+    assert set(grants(applied.policy("delivery"))) == {
+        ("s3:GetObject", "arn:aws:s3:::memorial-trial-deliveries/*"),
+        ("kms:Decrypt", applied.outputs["keys"]["storage"]),
+    }
 
 
 def test_the_auditor_reads_checkpoints_and_writes_nothing(applied: Applied) -> None:
