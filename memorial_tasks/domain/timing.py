@@ -62,16 +62,27 @@ class DirectedLine(Record):
     reasons: tuple[str, ...] = ()  # why this emotion was proposed
 
 
+class Interlude(Record):
+    """A photo or a clip of the family, shown in the pause after the line `after`. `name` is the material's id."""
+
+    after: int
+    name: str
+    seconds: float
+
+
 class DirectionPlan(Record):
-    """The plan for a whole script."""
+    """The plan for a whole script. A line's `pause` already holds the time of the interludes after it."""
 
     language: Language
     lines: tuple[DirectedLine, ...]
+    interludes: tuple[Interlude, ...] = ()
 
 
 # The film around the speech track: a second of `SpeechTiming` is shown LEAD_IN seconds later in the film.
 LEAD_IN = 0.8
 TAIL = 1.5
+# The card with the person's name and years, after the tail of every film whose order gives a name.
+CLOSING_CARD = 3.0
 
 # What sealing puts before and after the film: in the sealed file everything comes OPENING_CARD seconds later
 # (rounded up to a whole frame; the seal step's metrics hold the exact figures as lead_in_s and tail_s).

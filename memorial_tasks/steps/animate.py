@@ -1,13 +1,9 @@
 """animate: from the plan and the speech to the performance score and the portrait in motion."""
 
 import json
-import os
 import shutil
 import tempfile
-from collections import deque
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,14 +15,15 @@ from numpy.typing import NDArray
 from memorial_tasks.domain.order import Record
 from memorial_tasks.domain.timing import DirectionPlan, SpeechTiming
 from memorial_tasks.performance.perform import perform
-from memorial_tasks.performance.score import CHANNELS
+from memorial_tasks.performance.score import CHANNELS, PerformanceScore
 from memorial_tasks.steps.contract import StepContext
+from memorial_tasks.video.compose import join_film
 from memorial_tasks.video.encode import FilmWriter
+from memorial_tasks.video.shots import Shot, cut, make
 from memorial_tasks.video.stage import extend_person
 
 ROOMS = ("performance", "face", "video")
 MODALITIES = ("face", "voice")
-BLOCK = 6  # pictures
 
 
 class Params(Record):
@@ -37,12 +34,12 @@ class Params(Record):
     config: str = ""
 
 
-def load_renderer(folder: Path) -> Any:
-    """The face room's renderer; its own function so that tests can put a drawn face here."""
+def load_renderer(folder: Path, alone: bool = False) -> Any:
+    """The face room's renderer (see there); its own function so that tests can put a drawn face here."""
     from memorial_tasks.face.render import FaceRenderer
 
     model = folder / "model.safetensors"
-    return FaceRenderer.load(folder, model if model.is_file() else None)
+    return FaceRenderer.load(folder, model if model.is_file() else None, alone)
 
 
 def _without_background(folder: Path, matte: NDArray[np.uint8]) -> None:
@@ -52,28 +49,32 @@ def _without_background(folder: Path, matte: NDArray[np.uint8]) -> None:
         cv2.imwrite(str(folder / "base.png"), extend_person(np.asarray(photo, np.uint8), matte))
 
 
-def _rendered(renderer: Any, curves: Mapping[str, NDArray[np.float32]], fps: int) -> Iterator[NDArray[np.uint8]]:
-    """All pictures in order, BLOCK at a time on as many threads as there are cores (four at most): a picture depends
-    on its own instant only. Never more than two blocks a thread are held."""
-    total = len(curves["jaw_open"])
-    workers = max(1, min(4, os.cpu_count() or 1))
+@dataclass
+class RenderShot:
+    """Renders one shot of the portrait; picklable, and the face it loads it keeps for the next shot."""
 
-    def block(start: int) -> list[NDArray[np.uint8]]:
-        part = {name: curve[start : start + BLOCK] for name, curve in curves.items()}
-        return list(renderer.frames(part, fps, lambda share, what: None))
+    folder: Path
+    score: Path
+    fps: int
+    _renderer: Any = field(default=None, repr=False)
 
-    with ThreadPoolExecutor(workers) as pool:
-        starts = iter(range(0, total, BLOCK))
-        waiting = deque(pool.submit(block, start) for start in islice(starts, workers + 1))
-        try:
-            while waiting:
-                done = waiting.popleft().result()
-                for start in islice(starts, 1):
-                    waiting.append(pool.submit(block, start))
-                yield from done
-        finally:
-            for task in waiting:
-                task.cancel()
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_renderer": None}
+
+    def __call__(self, shot: Shot, target: Path) -> None:
+        """Writes the shot: 4:4:4 and almost lossless, for the eyes and lips of the film are composed from it."""
+        if self._renderer is None:
+            self._renderer = load_renderer(self.folder, alone=True)
+        sampled = PerformanceScore.load(self.score).sampled(self.fps)
+        curves = {name: curve[shot.first : shot.last] for name, curve in sampled.items()}
+        size = _even(self._renderer.size)
+        with FilmWriter(target, size, self.fps, crf=8, preset="ultrafast", pixel_format="yuv444p", threads=1) as writer:
+            for picture in self._renderer.frames(curves, self.fps, lambda share, what: None):
+                writer.picture(picture[: size[1], : size[0]])
+
+
+def _even(size: tuple[int, int]) -> tuple[int, int]:
+    return size[0] // 2 * 2, size[1] // 2 * 2
 
 
 def run(context: StepContext, params: Params) -> dict[str, Any]:
@@ -95,22 +96,21 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
     del speech
 
     context.progress(0.03, "loading the face")
+    frames = score.frames(params.fps)
     with tempfile.TemporaryDirectory(dir=context.inputs) as scratch:
         folder = Path(shutil.copytree(context.inputs / "face", Path(scratch) / "face"))
-        matte = load_renderer(folder).matte()
+        plain = load_renderer(folder)
+        width, height = _even(plain.size)
+        matte = plain.matte()
         _without_background(folder, matte)
-        renderer = load_renderer(folder)
-    width, height = renderer.size
-    even = (width // 2 * 2, height // 2 * 2)
-    frames = score.frames(params.fps)
-    cv2.imwrite(str(context.out / "matte.png"), matte[: even[1], : even[0]])
-    # 4:4:4 and almost lossless: this is an intermediate, the eyes and lips are composed from it
-    with FilmWriter(
-        context.out / "portrait.mp4", even, params.fps, crf=8, preset="ultrafast", pixel_format="yuv444p"
-    ) as writer:
-        for number, picture in enumerate(_rendered(renderer, score.sampled(params.fps), params.fps)):
-            writer.picture(picture[: even[1], : even[0]])
-            if number % params.fps == 0:
-                context.progress(0.05 + 0.94 * number / frames, f"picture {number} of {frames}")
+        cv2.imwrite(str(context.out / "matte.png"), matte[:height, :width])
+        parts = make(
+            cut(frames, params.fps),
+            RenderShot(folder, context.out / "score.safetensors", params.fps),
+            context.checkpoints / "portrait",
+            saved=context.save_checkpoint,
+            progress=lambda share, what: context.progress(0.05 + 0.92 * share, what),
+        )
+    join_film(parts, context.out / "portrait.mp4", params.fps, None)
     context.progress(1.0, f"{frames} pictures rendered")
-    return {"frames": writer.frames, "duration": round(score.duration, 3), "width": even[0], "height": even[1]}
+    return {"frames": frames, "duration": round(score.duration, 3), "width": width, "height": height}

@@ -1,6 +1,7 @@
 """compose: portrait, background, speech, music and subtitles become the film, still without its label."""
 
 import json
+from datetime import date
 from typing import Any, Literal
 
 import cv2
@@ -8,13 +9,14 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from memorial_tasks.domain.order import Record
-from memorial_tasks.domain.timing import SpeechTiming
+from memorial_tasks.domain.timing import LEAD_IN, DirectionPlan, SpeechTiming
 from memorial_tasks.domain.words import Language
 from memorial_tasks.errors import InputRefused, Problem
 from memorial_tasks.steps.contract import StepContext
 from memorial_tasks.video.compose import compose_film
 from memorial_tasks.video.encode import SIZES
 from memorial_tasks.video.fonts import cjk_font
+from memorial_tasks.video.inserts import Insert, between_lines
 from memorial_tasks.video.subtitles import Cue, cues, write_srt
 
 ROOMS = ("video",)
@@ -43,6 +45,7 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
     for language, found in tracks.items():
         write_srt(context.out / "subtitles" / f"{language.value}.srt", found)
     burned = {language: tracks[language] for language in params.burn if language in tracks}
+    title = _title(context)
     report = compose_film(
         context.file("portrait.mp4"),
         np.asarray(matte, np.uint8),
@@ -55,7 +58,11 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
         background=context.optional("background.mkv") or context.optional("background.png"),
         music=context.optional("music.wav"),
         burned=burned,
-        font_file=cjk_font(context.assets) if burned else None,
+        font_file=cjk_font(context.assets) if burned or title else None,
+        inserts=_interludes(context, timing),
+        title=title,
+        kept=context.checkpoints / "film",
+        saved=context.save_checkpoint,
         progress=context.progress,
     )
     return {
@@ -66,6 +73,30 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
         "subtitles": sorted(language.value for language in tracks),
         "music": context.optional("music.wav") is not None,
     }
+
+
+def _title(context: StepContext) -> tuple[str, ...]:
+    """The rows of the last card: the name and the years, or none."""
+    path = context.optional("title.json")
+    given = json.loads(path.read_text("utf-8")) if path else {}
+    if not given.get("name"):
+        return ()
+    years = [str(date.fromisoformat(given[key]).year) for key in ("born", "died") if given.get(key)]
+    return (given["name"], " – ".join(years))
+
+
+def _interludes(context: StepContext, timing: SpeechTiming) -> tuple[Insert, ...]:
+    """What the plan shows between the lines. A mark without its file is refused: a gap of seconds would be filmed."""
+    path = context.optional("plan.json")
+    if path is None:
+        return ()
+    plan = DirectionPlan.model_validate_json(path.read_bytes())
+    found, missing = between_lines(plan, timing, context.files("interludes"), LEAD_IN)
+    if missing:
+        raise InputRefused(
+            [Problem("interlude.missing", f"{name} is not there", "run ingest again", "script") for name in missing]
+        )
+    return found
 
 
 def _tracks(context: StepContext, params: Params, timing: SpeechTiming) -> dict[Language, list[Cue]]:

@@ -19,6 +19,7 @@ Picture = NDArray[np.uint8]
 Plane = NDArray[np.float32]
 HEADROOM: Final = 0.115  # of the picture's height above the hair
 PUSH: Final = 0.035  # how much a still background grows over the film
+JUMP: Final = 50  # pictures of a filmed background that are rather decoded than jumped over
 VIDEO: Final = frozenset({".mkv", ".mp4", ".mov", ".webm", ".avi"})
 
 
@@ -102,18 +103,20 @@ def cover(image: Picture, canvas: tuple[int, int], scale: float = 1.0) -> Pictur
 
 
 class Backdrop:
-    """What is behind the person. `at(n)` gives picture n, uint8 [H, W, 3]; ask in order."""
+    """What is behind the person. `at(n)` gives picture n, uint8 [H, W, 3]; going on costs least, a jump is possible."""
 
     def __init__(self, source: Path | None, canvas: tuple[int, int], fps: int, frames: int) -> None:
         self.canvas, self._frames = canvas, max(1, frames)
         self.moves = source is not None
         self._film: Iterator[Picture] | None = None
+        self._source = source
         if source is not None and source.suffix.lower() in VIDEO:
             about = facts(source)
             self._ratio = about.fps / fps
             scale = max(canvas[0] / about.width, canvas[1] / about.height)
             # half the size and back: a lens that is not focused on the background, for nothing
             self._half = (round(about.width * scale / 2) // 2 * 2, round(about.height * scale / 2) // 2 * 2)
+            self._length = about.frames or sum(1 for _ in pictures(source, (2, 2)))
             self._film = pictures(source, self._half, loop=True)
             self._shown, self._still = -1, np.zeros((2, 2, 3), np.uint8)
         elif source is not None:
@@ -122,22 +125,20 @@ class Backdrop:
                 raise InputRefused(
                     [Problem("background.unreadable", "the background cannot be read", "use PNG", file=source.name)]
                 )
-            large = cover(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8), canvas, 1 + PUSH)
-            self._still = np.asarray(cv2.GaussianBlur(large, (0, 0), canvas[1] / 270), np.uint8)
+            # half the size: out of focus as it is, nothing is lost by moving it there and enlarging it after
+            half = (canvas[0] // 2, canvas[1] // 2)
+            large = cover(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8), half, 1 + PUSH)
+            self._still = np.asarray(cv2.GaussianBlur(large, (0, 0), canvas[1] / 540), np.uint8)
         else:
             self._still = studio_backdrop(canvas)
 
     def at(self, number: int) -> Picture:
         """Picture `number`. A still photo comes slowly nearer; a film goes on, begun again at its end."""
         if self._film is not None:
-            wanted = int(number * self._ratio)
-            while self._shown < wanted:
-                self._still = next(self._film)
-                self._shown += 1
-            return cover(self._still, self.canvas)
+            return self._filmed(int(number * self._ratio))
         if not self.moves:
             return self._still
-        width, height = self.canvas
+        width, height = self.canvas[0] // 2, self.canvas[1] // 2
         share = number / self._frames
         zoom = 1 + PUSH * share
         size_w, size_h = self._still.shape[1], self._still.shape[0]
@@ -148,11 +149,20 @@ class Backdrop:
         turned = cv2.warpAffine(
             self._still,
             matrix,
-            self.canvas,
+            (width, height),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         )
-        return np.asarray(turned, np.uint8)
+        return np.asarray(cv2.resize(turned, self.canvas, interpolation=cv2.INTER_LINEAR), np.uint8)
+
+    def _filmed(self, wanted: int) -> Picture:
+        if self._source is not None and not self._shown <= wanted <= self._shown + JUMP:
+            self._film = pictures(self._source, self._half, loop=True, start=wanted % self._length)
+            self._shown = wanted - 1
+        while self._film is not None and self._shown < wanted:
+            self._still = next(self._film)
+            self._shown += 1
+        return cover(self._still, self.canvas)
 
 
 class Stage:

@@ -92,7 +92,7 @@ def test_animate_then_compose_make_the_film(context, spoken, drawn, music_file, 
     photo, matte = drawn()
     cv2.imwrite(str(context.inputs / "face/base.png"), photo[..., ::-1])
 
-    def load(folder):
+    def load(folder, alone=False):
         base = cv2.imread(str(folder / "base.png"))[..., ::-1]
         return DrawnFace(np.ascontiguousarray(base), matte)
 
