@@ -195,15 +195,11 @@ def grant(
     as_json: Json = False,
 ) -> None:
     """Confirm as a second person that the papers were seen and are what they claim to be."""
-    from memorial_tasks.consent.acts import approve_evidence
-    from memorial_tasks.production.studio import Studio, now
+    from memorial_tasks.production.consents import approve_papers
+    from memorial_tasks.production.studio import Studio
 
     studio = Studio.open()
-    with studio.transaction() as connection:
-        studio.order(connection, order)
-        approve_evidence(
-            connection, order, studio.keys, approver=approver, now=now(), typed_by=studio.settings.operator
-        )
+    approve_papers(studio, order, approver)
     _answer(studio, order, as_json)
 
 
@@ -395,17 +391,31 @@ def export(
 
 @answers
 def erase(
-    subject: Annotated[str, typer.Argument(help="The subject's id (sub-...), or the id of one of their orders.")],
+    subject: Annotated[str, typer.Argument(help="The subject's id (sub-...), or the id of one of their orders.")] = "",
+    after_restore: Annotated[
+        bool,
+        typer.Option("--after-restore", help="Make every earlier erasure true again, after a backup was restored."),
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask: it cannot be undone.")] = False,
     reason: Annotated[str, typer.Option(help="A word for the receipt: requested, withdrawn, expired.")] = "requested",
     as_json: Json = False,
 ) -> None:
     """Destroy the subject's key and delete everything made of their material. Not to be undone; gives a receipt."""
-    from memorial_tasks.consent.erasing import erase_everything
+    from memorial_tasks.consent.erasing import erase_everything, reapply_receipts
     from memorial_tasks.errors import InputRefused, Problem
     from memorial_tasks.production.studio import Studio
 
     studio = Studio.open()
+    if after_restore:
+        back = reapply_receipts(studio)
+        emit({"erased_again": back}) if as_json else out.print(
+            f"{len(back)} subject(s) had come back and are erased again"
+        )
+        return
+    if not subject:
+        raise InputRefused(
+            [Problem("erase.subject", "no subject is named", "give SUBJECT, or --after-restore", "subject")]
+        )
     if not yes and (as_json or not typer.confirm(f"Erase {subject} for ever?", err=True)):
         raise InputRefused([Problem("erase.not_confirmed", "nothing was erased", "confirm with --yes", "yes")])
     document, path = erase_everything(studio, subject, reason=reason)

@@ -49,25 +49,42 @@ def stop_order(connection: Connection, order_id: str, state: OrderState, code: s
 
 
 def approve_evidence(
-    connection: Connection, order_id: str, keys: ConsentKeys, *, approver: str, now: datetime, typed_by: str = ""
+    connection: Connection,
+    order_id: str,
+    keys: ConsentKeys,
+    *,
+    approver: str,
+    now: datetime,
+    typed_by: str = "",
+    own_account: bool = False,
 ) -> ConsentEvent | None:
     """A second person confirms having seen the papers. None when this person already did.
 
     The command cannot know who sits at the keyboard; `typed_by` is the account it ran under, and goes into history and
     audit log, so that an auditor sees approvals that were typed for somebody else.
 
+    Args:
+        own_account: the account must be another one than the order was entered under, too. For studios whose settings
+            demand two persons: there, whoever submits cannot type a colleague's name.
+
     Raises:
-        ConsentRefused: the approver is the person who entered the order.
+        ConsentRefused: the approver is the person who entered the order, or types under that person's account.
     """
     if not approver.strip():
         raise InputRefused([Problem("consent.approver", "no approver is named", "give --approver NAME", "approver")])
-    consent = current(connection, order_id, keys.trusted, _Blind())
+    consent = current(connection, order_id, keys.trusted, None)
     entered = [e for e in consent.events if e.version == consent.version and e.type is EventType.EVIDENCE_ENTERED]
     if any(same_person(event.actor, approver) for event in entered):
         raise ConsentRefused(
             "the person who entered the papers cannot approve them",
             where=order_id,
             remedy="let another person look at the papers and approve them under their own name",
+        )
+    if own_account and any(same_person(event.actor, typed_by) for event in entered):
+        raise ConsentRefused(
+            "this account entered the papers, so nobody can approve them under it",
+            where=order_id,
+            remedy="let the second person approve under their own account (MEMORIAL_OPERATOR)",
         )
     if any(same_person(approver, name) for name in standing(consent.events, now).approvers):
         return None
@@ -81,16 +98,6 @@ def approve_evidence(
         now=now,
         code=f"typed-by:{audit_word(typed_by)}" if typed_by else "",
     )
-
-
-class _Blind:
-    """For acts that need no personal data: the body stays closed, skeleton and history are verified all the same."""
-
-    def seal(self, subject: str, document: bytes, label: str) -> bytes:
-        raise NotImplementedError
-
-    def open(self, subject: str, sealed: bytes, label: str) -> bytes | None:
-        return None
 
 
 def object_to(

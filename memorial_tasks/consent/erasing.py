@@ -3,13 +3,26 @@
 import json
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from memorial_tasks.consent.erasure import FolderShelf, Shelf, VaultShelf, erase_subject, reapply
+from memorial_tasks.audit.event import Actor, AuditEvent
+from memorial_tasks.audit.log import append
+from memorial_tasks.consent.erasure import (
+    RECEIPTS,
+    FolderShelf,
+    Shelf,
+    VaultShelf,
+    erase_subject,
+    live_orders,
+    reapply,
+    receipt_file,
+)
+from memorial_tasks.consent.registry import audit_word
 from memorial_tasks.database.connection import one
 from memorial_tasks.errors import IntegrityError, MemorialError
 from memorial_tasks.steps.process import scratch_root
@@ -37,6 +50,33 @@ class ScratchShelf:
         return {"files": removed}
 
 
+@dataclass(frozen=True)
+class DeliveriesShelf:
+    """Delivered films under our control, in the delivery bucket with every version and on this machine, and their
+    links. Copies people already downloaded are out of reach; the receipt says so."""
+
+    studio: "Studio"
+    name: str = "deliveries"
+
+    def erase(self, subject_id: str, orders: Sequence[str]) -> Mapping[str, int]:
+        """Revokes every delivery and link of the orders and deletes the files. After a restore the registry may not
+        know an order; its files go all the same."""
+        from memorial_tasks.database.registry import order_exists
+        from memorial_tasks.production.deliveries import target_of, withdraw_deliveries
+        from memorial_tasks.production.studio import Who
+
+        removed: Counter[str] = Counter({"files": 0, "links": 0})
+        for order in orders:
+            with self.studio.transaction() as connection:
+                known = order_exists(connection, order)
+            if known:
+                done = withdraw_deliveries(self.studio, order, Who("service", "erasure"), erase=True)
+                removed.update(files=done["objects"], links=done["links"])
+            else:
+                removed["files"] += target_of(self.studio.settings).erase(order)
+        return dict(removed)
+
+
 def shelves_of(studio: "Studio") -> tuple[Shelf, ...]:
     """Every place of this studio in which something of a subject may lie.
 
@@ -45,15 +85,11 @@ def shelves_of(studio: "Studio") -> tuple[Shelf, ...]:
     settings = studio.settings
     return (
         VaultShelf(studio.store),
-        FolderShelf("deliveries", settings.deliveries_dir),
+        DeliveriesShelf(studio),
         FolderShelf("reports", settings.reports_dir),
+        FolderShelf("workspace", settings.root / "scratch"),
         ScratchShelf(tuple(sorted({scratch_root(0), Path("/dev/shm"), Path(tempfile.gettempdir())}))),  # noqa: S108
     )
-
-
-def receipts_folder(studio: "Studio") -> Path:
-    """Where receipts are kept, beside the anchors of the audit log: apart from database, store and keyring."""
-    return studio.settings.audit_dir / "erasures"
 
 
 def _now() -> datetime:
@@ -86,7 +122,7 @@ def erase_everything(studio: "Studio", subject: str, *, reason: str) -> tuple[di
         now=_now,
     )
     document = receipt.document()
-    path = receipts_folder(studio) / f"{document['receipt']['erasure']}.json"
+    path = receipt_file(studio.settings.audit_dir, row["subject_id"])
     if not path.exists():
         write_private(path, json.dumps(document, indent=1).encode() + b"\n")
     return document, path
@@ -95,7 +131,7 @@ def erase_everything(studio: "Studio", subject: str, *, reason: str) -> tuple[di
 def reapply_receipts(studio: "Studio") -> list[str]:
     """After a restore from backup: makes every erasure in the receipts folder true again; returns what was back."""
     documents = []
-    for path in sorted(receipts_folder(studio).glob("*.json")):
+    for path in sorted((studio.settings.audit_dir / RECEIPTS).glob("*.json")):
         try:
             documents.append(json.loads(path.read_bytes()))
         except ValueError as error:
@@ -109,3 +145,33 @@ def reapply_receipts(studio: "Studio") -> list[str]:
         operator=studio.settings.operator,
         now=_now,
     )
+
+
+def erase_ended(studio: "Studio", order_id: str, subject_id: str, *, reason: str) -> None:
+    """What a withdrawal or an expiry destroys when its time of grace is over. For the watch.
+
+    **One order, one subject id, one key.** Every submission makes its own (`production.intake.submit`), also for a
+    person about whom there is another order, so that what one grantor takes back never reaches what another granted;
+    usually, then, this erases the subject. Where orders do share a subject, the key stays until the last of them has
+    ended: of this order every object, delivery, link and report is deleted now, and the log says so; its papers go with
+    the key. `memorial erase SUBJECT` waits for nobody.
+    """
+    with studio.transaction() as connection:
+        others = [one for one in live_orders(connection, subject_id, studio.keys.trusted, _now()) if one != order_id]
+    if not others:
+        erase_everything(studio, subject_id, reason=reason)
+        return
+    counts = {shelf.name: sum(shelf.erase(subject_id, [order_id]).values()) for shelf in shelves_of(studio)}
+    with studio.transaction() as connection:
+        append(
+            connection,
+            AuditEvent(
+                type="order.erased",
+                actor=Actor(kind="service", id="consent-watch"),
+                at=_now(),
+                order=order_id,
+                subject=subject_id,
+                reason_code=audit_word(reason),
+                data={**counts, "orders_that_keep_the_key": len(others)},
+            ),
+        )

@@ -23,10 +23,10 @@ from psycopg2.extras import Json
 from memorial_tasks.audit.event import Actor, AuditEvent
 from memorial_tasks.audit.log import append
 from memorial_tasks.consent.acts import stop_order
-from memorial_tasks.consent.events import EventType
+from memorial_tasks.consent.events import EventType, State, standing
 from memorial_tasks.consent.keys import ConsentKeys
 from memorial_tasks.consent.record import Signature, canonical, sign_bytes, verify_bytes
-from memorial_tasks.consent.registry import Trusted, append_event, audit_word
+from memorial_tasks.consent.registry import Trusted, append_event, audit_word, current
 from memorial_tasks.database.connection import execute, one, rows
 from memorial_tasks.database.registry import mark_erased
 from memorial_tasks.domain.order import valid_order_id
@@ -35,6 +35,7 @@ from memorial_tasks.errors import IntegrityError, MemorialError
 from memorial_tasks.vault.keyring import Keyring
 from memorial_tasks.vault.store import LocalStore, S3Store, Store
 
+RECEIPTS = "erasures"  # folder below the audit's: apart from database, store and keyring, whose backups it outlives
 Begin = Callable[[], AbstractContextManager[Connection]]
 RECEIPT_SCHEMA = "memorial-erasure-1"
 # Said in every receipt, because a promise nobody can keep is worse than none.
@@ -131,6 +132,12 @@ class Receipt:
         return {"receipt": json.loads(self.body), "signature": self.signature.model_dump()}
 
 
+def receipt_file(audit_dir: Path, subject_id: str) -> Path:
+    """Where the receipt of a subject's erasure is kept. While it lies there the key service gives no key of the
+    subject away, whatever a restored backup says."""
+    return audit_dir / RECEIPTS / f"{audit_word(subject_id)}.json"
+
+
 def verify_erasure(document: Mapping[str, Any], trusted: Trusted) -> dict[str, Any]:
     """The receipt inside a document, when a trusted key signed exactly this. Raises `IntegrityError`."""
     body: dict[str, Any] = document["receipt"]
@@ -215,6 +222,17 @@ def _open(
 def _orders(connection: Connection, subject_id: str) -> list[str]:
     found = rows(connection, "SELECT order_id FROM orders WHERE subject_id = %s ORDER BY order_id", (subject_id,))
     return [row["order_id"] for row in found]
+
+
+def live_orders(connection: Connection, subject_id: str, trusted: Trusted, now: datetime) -> list[str]:
+    """The subject's orders whose consent stands, is asked for or is on ice."""
+    alive = {State.GIVEN, State.REQUESTED, State.FROZEN}
+    return [
+        order_id
+        for order_id in _orders(connection, subject_id)
+        if _last_types(connection, order_id)
+        and standing(current(connection, order_id, trusted, None).events, now).state in alive
+    ]
 
 
 def _last_types(connection: Connection, order_id: str) -> set[str]:

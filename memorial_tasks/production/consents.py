@@ -4,9 +4,11 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 
+from memorial_tasks.consent.acts import approve_evidence
+from memorial_tasks.consent.erasure import receipt_file
 from memorial_tasks.consent.events import ConsentEvent, EventType, next_event
 from memorial_tasks.consent.record import ConsentRecord, record_from_order, script_digest
-from memorial_tasks.consent.registry import decide_order, grant_permit, refusal, release
+from memorial_tasks.consent.registry import audit_word, decide_order, grant_permit, refusal, release
 from memorial_tasks.consent.rules import Facts, Reason, decide
 from memorial_tasks.consent.rules.house import CLOCK_GRACE
 from memorial_tasks.consent.sealing import KeyringSealer
@@ -15,7 +17,7 @@ from memorial_tasks.database.connection import Connection
 from memorial_tasks.database.registry import OrderRow
 from memorial_tasks.domain.permit import Permit
 from memorial_tasks.domain.words import Modality, OrderState
-from memorial_tasks.errors import ConsentRefused, Problem
+from memorial_tasks.errors import ConsentRefused, PermitRefused, Problem
 from memorial_tasks.production.order_file import OrderFile
 from memorial_tasks.production.studio import Studio, Who, now
 from memorial_tasks.quality.inventory import ENTRIES
@@ -105,9 +107,16 @@ def permit_for(studio: Studio, connection: Connection, order: OrderRow, act: str
 def release_key(studio: Studio, token: str, order: OrderRow, act: str, who: Who) -> tuple[Permit, bytes]:
     """The key service: the subject's data key, against a live permit and once. Refusals are audited too.
 
-    Raises `PermitRefused` when the permit is forged, expired, used, for something else, or dead: consent moved on.
+    Raises `PermitRefused` when the permit is forged, expired, used, for something else, or dead: consent moved on, or
+    the subject was erased and only a backup does not know it yet.
     """
     try:
+        if receipt_file(studio.settings.audit_dir, order.subject_id).exists():
+            raise PermitRefused(
+                "this subject was erased; a restored backup has brought it back",
+                where=f"{order.order_id} {act}",
+                remedy="run `memorial erase --after-restore`",
+            )
         with studio.transaction() as connection:
             permit = release(connection, token, studio.keys, order=order.order_id, step=act, now=now())
     except ConsentRefused:
@@ -117,6 +126,34 @@ def release_key(studio: Studio, token: str, order: OrderRow, act: str, who: Who)
             )
         raise
     return permit, studio.keyring.unwrap(order.subject_id)
+
+
+def approve_papers(studio: Studio, order_id: str, approver: str) -> None:
+    """A second person has looked at the papers; entered under the account the studio's settings name.
+
+    Raises `ConsentRefused`, and says so in the audit log, when it is the person (or, where the settings demand two
+    persons, the account) that entered the order.
+    """
+    account = studio.settings.operator
+    try:
+        with studio.transaction() as connection:
+            order = studio.order(connection, order_id)
+            approve_evidence(
+                connection,
+                order_id,
+                studio.keys,
+                approver=approver,
+                now=now(),
+                typed_by=account,
+                own_account=studio.settings.evidence_approvals == 2,
+            )
+    except ConsentRefused:
+        with studio.transaction() as connection:
+            who = Who("person", audit_word(account))
+            studio.audit(
+                connection, "evidence.refused", who, order, decision="refused", reason_code="evidence.same_person"
+            )
+        raise
 
 
 def _as_submitted(record: ConsentRecord, operator: str, at: datetime) -> list[ConsentEvent]:

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from memorial_tasks.audit.service import room_of
-from memorial_tasks.consent.erasing import erase_everything, reapply_receipts
+from memorial_tasks.consent.erasing import erase_ended, reapply_receipts
 from memorial_tasks.consent.watch import Action, ActionKind, apply, due_actions, mark_done
 from memorial_tasks.database import registry
 from memorial_tasks.domain.words import OrderState
 from memorial_tasks.errors import MemorialError, Unavailable
 from memorial_tasks.production.batch import MOST, Runs, fail_lost
+from memorial_tasks.production.deliveries import withdraw_deliveries
 from memorial_tasks.production.studio import Studio, Who, now
 
 StopRun = Callable[[str], None]
@@ -43,8 +44,11 @@ def watch_consents(studio: Studio, stop_run: StopRun) -> Watched:
                 apply(connection, action, studio.keys, now())
             if action.kind.stops_run and action.run_id:
                 stop_run(action.run_id)
+            if action.kind.stops_run:
+                withdraw_deliveries(studio, action.order_id, Who("service", "consent-watch"), erase=False)
             if action.kind is ActionKind.ERASE:
-                erase_everything(studio, action.subject_id, reason=action.reason_code.removeprefix("consent."))
+                reason = action.reason_code.removeprefix("consent.")
+                erase_ended(studio, action.order_id, action.subject_id, reason=reason)
             with studio.transaction() as connection:
                 mark_done(connection, action)
             watched.note(action)

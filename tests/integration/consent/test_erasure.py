@@ -12,8 +12,15 @@ from typing import Any
 import pytest
 
 from memorial_tasks.consent import registry
-from memorial_tasks.consent.erasing import erase_everything, reapply_receipts, receipts_folder
-from memorial_tasks.consent.erasure import FolderShelf, VaultShelf, erase_subject, reapply, verify_erasure
+from memorial_tasks.consent.erasing import erase_everything, reapply_receipts
+from memorial_tasks.consent.erasure import (
+    FolderShelf,
+    VaultShelf,
+    erase_subject,
+    reapply,
+    receipt_file,
+    verify_erasure,
+)
 from memorial_tasks.consent.events import EventType
 from memorial_tasks.consent.sealing import KeyringSealer
 from memorial_tasks.database.connection import rows
@@ -61,7 +68,7 @@ def test_everything_is_gone_and_the_receipt_proves_it(house: Any) -> None:
     assert receipt["orders"] == ["order-1"]
     assert receipt["erased"]["vault"] == {"objects": 3}
     assert receipt["erased"]["key"] == {"keys": 1}
-    assert receipt["erased"]["deliveries"] == {"files": 1}
+    assert receipt["erased"]["deliveries"] == {"files": 1, "links": 0}
     assert receipt["not_within_reach"]
     assert not any(house.studio.store.exists(uri) for uri in uris)
     assert all(house.studio.store.exists(uri) for uri in others), "another subject is untouched"
@@ -232,7 +239,7 @@ def test_a_restored_backup_brings_nothing_back(house: Any, tmp_path: Path) -> No
         house.studio.keyring.unwrap(SUBJECT)
     assert not house.studio.store.listing("vault://orders/order-1")
     assert reapply_receipts(house.studio) == []
-    (path,) = receipts_folder(house.studio).iterdir()
+    path = receipt_file(house.studio.settings.audit_dir, SUBJECT)
     assert json.loads(path.read_bytes()) == document
 
 
