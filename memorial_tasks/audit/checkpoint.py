@@ -12,9 +12,12 @@ from memorial_tasks.database.connection import SEQUENCER, execute, one, rows, tr
 from memorial_tasks.errors import IntegrityError
 
 
-def make_checkpoint(url: str, keys: SigningKeys, *, outside: Checkpoint | None = None) -> Checkpoint | None:
+def make_checkpoint(
+    url: str, keys: SigningKeys, *, outside: Checkpoint | None = None, successor: SigningKeys | None = None
+) -> Checkpoint | None:
     """Signs the head of everything committed so far and stores it; the newest one again when nothing is new, None
-    for an empty log. `outside`: the newest checkpoint an anchor holds, which the log has to continue.
+    for an empty log. `outside`: the newest checkpoint an anchor holds, which the log has to continue. `successor`: the
+    keys that sign from now on, announced by this checkpoint.
 
     Raises:
         IntegrityError: the log no longer agrees with its last checkpoint. Such a log is never signed.
@@ -23,7 +26,13 @@ def make_checkpoint(url: str, keys: SigningKeys, *, outside: Checkpoint | None =
     with transaction(url, role=SEQUENCER, application="memorial checkpoint") as connection:
         take_lock(connection)
         size = sequence_batch(connection).size
-        last = latest(connection, keys.public)
+        last = latest(connection, keys.known)
+        if last is not None and notes.retires(last.note, keys.public):
+            raise IntegrityError(
+                "the log's key was changed: this one signs nothing any more",
+                where="audit",
+                remedy="try again; when it stays, bring the present key back from its backup",
+            )
         store_subtrees(connection, size)
         for known in (last, outside):
             if known is not None:
@@ -33,7 +42,11 @@ def make_checkpoint(url: str, keys: SigningKeys, *, outside: Checkpoint | None =
         if size == 0:
             return None
         root = StoredTree(connection).root(size)
-        signed = notes.open_note(notes.sign(keys, size, root, datetime.now(UTC)), keys.public)
+        if successor is None:
+            note = notes.sign(keys, size, root, datetime.now(UTC))
+        else:
+            note = notes.sign_rotation(keys, successor, size, root, datetime.now(UTC))
+        signed = notes.open_note(note, keys.public)
         execute(
             connection,
             "INSERT INTO audit.checkpoint (size, origin, root, note) VALUES (%s, %s, %s, %s)",

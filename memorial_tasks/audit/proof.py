@@ -54,7 +54,7 @@ def prove_entry(connection: Connection, index: int, keys: tuple[PublicKey, ...])
         "entry": row["body"].decode(),
         "path": [part.hex() for part in path],
         "checkpoint": head.note,
-        "keys": [str(key) for key in keys],
+        **_keys_of(connection, keys),
     }
 
 
@@ -93,7 +93,7 @@ def prove_consistency(connection: Connection, old: Checkpoint, keys: tuple[Publi
         "old": old.note,
         "new": head.note,
         "path": [part.hex() for part in path],
-        "keys": [str(key) for key in keys],
+        **_keys_of(connection, keys),
     }
 
 
@@ -105,14 +105,19 @@ def verify_proof(proof: Mapping[str, Any], keys: Sequence[PublicKey]) -> Checkpo
     """
     try:
         path = [bytes.fromhex(part) for part in proof["path"]]
+        history, _ = notes.follow_keys(proof.get("rotations", ()), keys)
+
+        def opened(note: str) -> Checkpoint:
+            return notes.open_note(note, history.at(notes.size_of(note)))
+
         if proof["format"] == ENTRY:
-            head = notes.open_note(proof["checkpoint"], keys)
+            head = opened(proof["checkpoint"])
             leaf = merkle.leaf_hash(proof["entry"].encode())
             good = head.size == proof["size"] and merkle.verify_inclusion(
                 leaf, proof["index"], head.size, path, head.root
             )
         elif proof["format"] == CONSISTENCY:
-            old, head = notes.open_note(proof["old"], keys), notes.open_note(proof["new"], keys)
+            old, head = opened(proof["old"]), opened(proof["new"])
             good = old.origin == head.origin and merkle.verify_consistency(
                 old.size, head.size, old.root, head.root, path
             )
@@ -136,6 +141,15 @@ def _head(connection: Connection, keys: tuple[PublicKey, ...]) -> Checkpoint:
     if head is None:
         raise _unknown("the log has no checkpoint yet")
     return head
+
+
+def _keys_of(connection: Connection, keys: tuple[PublicKey, ...]) -> dict[str, Any]:
+    """The log's present keys, and the checkpoints that changed them for whoever holds an earlier one."""
+    found = rows(
+        connection, "SELECT note FROM audit.checkpoint WHERE position('\nnext-key ' in note) > 0 ORDER BY size"
+    )
+    turned = {"rotations": [row["note"] for row in found]} if found else {}
+    return {"keys": [str(key) for key in keys], **turned}
 
 
 def _unknown(what: str) -> InputRefused:

@@ -23,9 +23,11 @@ from memorial_tasks.audit.anchor import (
     newest_outside,
 )
 from memorial_tasks.audit.checkpoint import make_checkpoint
-from memorial_tasks.audit.note import KEY_FILE, Checkpoint, SigningKeys
+from memorial_tasks.audit.event import Actor, AuditEvent
+from memorial_tasks.audit.log import append
+from memorial_tasks.audit.note import KEY_FILE, NEXT_FILE, Checkpoint, SigningKeys
 from memorial_tasks.audit.verify import Fault, Verification, verify_database
-from memorial_tasks.database.connection import AUDITOR, one, rows, transaction
+from memorial_tasks.database.connection import AUDITOR, SEQUENCER, one, rows, transaction
 from memorial_tasks.errors import InputRefused, IntegrityError, Problem, Unavailable
 
 
@@ -54,10 +56,28 @@ class AuditRoom:
         Raises:
             IntegrityError: the log was changed, cut, forked or restored.
         """
-        public = self.keys.public
-        outside = newest_outside([self.folder], public)
+        outside = newest_outside([self.folder], self.keys.known)
         made = make_checkpoint(self.url, self.keys, outside=outside)
-        return made, anchor_pending(self.url, public, self.anchors)
+        return made, anchor_pending(self.url, self.keys.known, self.anchors)
+
+    def rotate_key(self, keyring: Path, actor: Actor) -> tuple["AuditRoom", Checkpoint, AnchorResult]:
+        """Changes the log's signing key: an entry says so, a checkpoint over it names the new key and is signed by the
+        old and the new one, and the old secret is destroyed. Interrupted, it is finished by the next call.
+
+        Raises:
+            IntegrityError: as for `checkpoint`. The key is not changed then.
+        """
+        coming = notes.create_next(keyring)
+        log, clock = (str(key) for key in coming.public)
+        event = AuditEvent(type="key.rotated", actor=actor, data={"next": log, "next_clock": clock})
+        with transaction(self.url, role=SEQUENCER, application="memorial rotate-key") as connection:
+            append(connection, event)
+        outside = newest_outside([self.folder], self.keys.known)
+        made = make_checkpoint(self.url, self.keys, outside=outside, successor=coming)
+        if made is None or not notes.announces(made.note, coming.public):
+            raise IntegrityError("the new key was not announced", where="audit", remedy="run rotate-key again")
+        room = replace(self, keys=notes.promote_next(keyring))
+        return room, made, anchor_pending(self.url, room.keys.known, self.anchors)
 
     def verify(self, *, trusted: Sequence[str] = ()) -> Verification:
         """The whole log against its own checkpoints, those of every readable anchor, and `trusted` ones."""
@@ -191,7 +211,7 @@ def open_room(
     if tsa_url:
         roots = tsa_roots.read_bytes() if tsa_roots and tsa_roots.is_file() else b""
         others.append(TimestampAnchor(tsa_url, http_post(tsa_url), _split_pem(roots)))
-    return AuditRoom(url, _keys(url, keyring, folder), folder, tuple(others))
+    return AuditRoom(url, _finish_rotation(url, keyring, _keys(url, keyring, folder)), folder, tuple(others))
 
 
 def room_of(settings: Any, url: str) -> AuditRoom:
@@ -234,6 +254,17 @@ def _keys(url: str, keyring: Path, folder: DirectoryAnchor) -> SigningKeys:
             )
         return notes.create_keys(keyring)
     return notes.load_keys(keyring)
+
+
+def _finish_rotation(url: str, keyring: Path, keys: SigningKeys) -> SigningKeys:
+    """A change of keys that was cut short after its checkpoint was stored: the new key is the key already."""
+    if not (keyring / NEXT_FILE).exists():
+        return keys
+    with transaction(url, role=AUDITOR, application="memorial audit") as connection:
+        last = one(connection, "SELECT note FROM audit.checkpoint ORDER BY size DESC LIMIT 1")
+    if last is not None and notes.announces(last["note"], notes.create_next(keyring).public):
+        return notes.promote_next(keyring)
+    return keys
 
 
 def _bucket(address: str, endpoint: str | None) -> BucketAnchor:

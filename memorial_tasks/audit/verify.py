@@ -302,9 +302,12 @@ def open_checkpoints(
     faults: list[Fault] = []
     sizes: set[int] = set()
     outside = list(trusted)
-    for text in [*outside, *texts]:
+    everything = [*outside, *texts]
+    history, wrong = notes.follow_keys(everything, keys)
+    faults += [Fault("rotation", what) for what in wrong]
+    for text in everything:
         try:
-            checkpoint = notes.open_note(text, keys)
+            checkpoint = notes.open_note(text, history.at(notes.size_of(text)))
         except IntegrityError as error:
             faults.append(Fault("checkpoint", str(error)))
             continue

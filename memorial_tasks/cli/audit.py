@@ -160,7 +160,7 @@ def prove(
     with transaction(room.url, role=AUDITOR, application="memorial prove") as connection:
         document: dict[str, Any]
         if since is not None:
-            document = proofs.prove_consistency(connection, notes.open_note(_read(since), public), public)
+            document = proofs.prove_consistency(connection, notes.open_note(_read(since), room.keys.known), public)
         elif what.isdecimal():
             document = proofs.prove_entry(connection, int(what), public)
         else:
@@ -203,6 +203,25 @@ def export(
         return emit(document)
     out.print(f"{done.entries} entries, {done.checkpoints} checkpoints in {done.folder}", markup=False)
     return out.print(f"the log's public key: {document['key']}", markup=False, soft_wrap=True)
+
+
+@app.command("rotate-key")
+@answers
+def rotate_key(as_json: Json = False) -> None:
+    """Sign with a new key from now on. The change is itself in the log and signed by the old and the new key; give the
+    new public key to everybody who holds the old one. Exit 1 when an anchor was missed."""
+    from memorial_tasks.audit.event import Actor
+    from memorial_tasks.settings import Settings
+
+    settings = Settings()
+    room, made, anchored = _room().rotate_key(settings.keyring, Actor(kind="person", id=settings.operator))
+    if as_json:
+        emit({"size": made.size, "key": str(room.keys.public[0]), "note": made.note, "missed": anchored.missed})
+    else:
+        out.print(f"from entry {made.size} on the log is signed by", room.keys.public[0], markup=False, soft_wrap=True)
+        for target, why in anchored.missed.items():
+            out.print(f"MISSED {target}: {why}", markup=False)
+    raise typer.Exit(1 if anchored.missed else 0)
 
 
 def _digest(what: str) -> str:
