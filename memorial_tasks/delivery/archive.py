@@ -177,11 +177,11 @@ def write_zip(path: Path, items: Sequence[Item], documents: Mapping[str, Any], p
         with pyzipper.AESZipFile(handle, "w", compression=pyzipper.ZIP_STORED, allowZip64=True) as archive:
             stamp = at.timetuple()[:6]
             # BOM: so that old Windows editors show Chinese
-            archive.writestr(pyzipper.ZipInfo("README.txt", stamp), README.replace("\n", "\r\n").encode("utf-8-sig"))
+            archive.writestr(archive.zipinfo_cls("README.txt", stamp), README.replace("\n", "\r\n").encode("utf-8-sig"))
             archive.setencryption(pyzipper.WZ_AES, nbits=256)
             archive.setpassword(passphrase.encode())
             for name, content in _members(items, documents):
-                info = pyzipper.AESZipInfo(name, stamp)
+                info = archive.zipinfo_cls(name, stamp)
                 with archive.open(info, "w", force_zip64=True) as member:
                     for chunk in content:
                         member.write(chunk)

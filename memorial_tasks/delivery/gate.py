@@ -176,7 +176,7 @@ def _unavailable(error: MemorialError, language: Language, here: str = "") -> Re
 
 
 def _refused(refused: LinkRefused, language: Language, here: str = "") -> Response:
-    page = pages.refusal(language, refused.code, here)
+    page = pages.refusal(language, refused.code, "" if refused.code == "link.unknown" else here)
     return HTMLResponse(page, pages.status_of(refused.code), _retry(refused))
 
 
