@@ -41,6 +41,14 @@ class Settings(BaseSettings):
     signing_chain: Path | None = Field(default=None, description="PEM chain that signs manifests, leaf first")
     signing_key: Path | None = Field(default=None, description="its private key, PEM")
     signing_anchors: Path | None = Field(default=None, description="PEM anchors that make the chain trusted")
+    audit_bucket: str | None = Field(
+        default=None, description="checkpoints go here too: s3://bucket/prefix with Object Lock, in another account"
+    )
+    tsa_url: str | None = Field(default=None, description="RFC 3161 authority that stamps checkpoints")
+    tsa_roots: Path | None = Field(default=None, description="PEM certificates its time stamps must lead to")
+    image_digest: str = Field(
+        default="", pattern="^(sha256:[0-9a-f]{64})?$", description="image the workers run in; set by its deployment"
+    )
     evidence_approvals: int | None = Field(default=None, ge=1, le=2, description="persons who must check the papers")
     permit_minutes: int = Field(default=240, ge=1, le=24 * 60, description="how long a permit lives")
     train: str = Field(default="cpu", pattern="^(tiny|cpu|production)$", description="training configuration")

@@ -1,7 +1,6 @@
 """The audit room put together: keys, anchors and the acts that need both. What commands, DAGs and pages call."""
 
 import json
-import os
 import re
 import urllib.request
 from collections.abc import Sequence
@@ -29,6 +28,7 @@ from memorial_tasks.audit.note import KEY_FILE, NEXT_FILE, Checkpoint, SigningKe
 from memorial_tasks.audit.verify import Fault, Verification, verify_database
 from memorial_tasks.database.connection import AUDITOR, SEQUENCER, one, rows, transaction
 from memorial_tasks.errors import InputRefused, IntegrityError, Problem, Unavailable
+from memorial_tasks.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -214,18 +214,16 @@ def open_room(
     return AuditRoom(url, _finish_rotation(url, keyring, _keys(url, keyring, folder)), folder, tuple(others))
 
 
-def room_of(settings: Any, url: str) -> AuditRoom:
-    """The audit room the studio's settings describe. The anchors beyond the folder come from ``MEMORIAL_AUDIT_BUCKET``,
-    ``MEMORIAL_TSA_URL`` and ``MEMORIAL_TSA_ROOTS``."""
-    roots = os.environ.get("MEMORIAL_TSA_ROOTS")
+def room_of(settings: Settings, url: str) -> AuditRoom:
+    """The audit room the studio's settings describe."""
     return open_room(
         url,
         settings.keyring,
         settings.audit_dir,
-        bucket=os.environ.get("MEMORIAL_AUDIT_BUCKET"),
-        s3_endpoint=getattr(settings, "s3_endpoint", None),
-        tsa_url=os.environ.get("MEMORIAL_TSA_URL"),
-        tsa_roots=Path(roots) if roots else None,
+        bucket=settings.audit_bucket,
+        s3_endpoint=settings.s3_endpoint,
+        tsa_url=settings.tsa_url,
+        tsa_roots=settings.tsa_roots,
     )
 
 

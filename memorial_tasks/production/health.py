@@ -54,7 +54,23 @@ def _checks(settings: Settings) -> Iterator[Check]:
     yield from _keys(settings)
     yield _store(settings)
     yield _assets(settings)
+    yield _audit(settings)
     yield _airflow(settings)
+
+
+def _audit(settings: Settings) -> Check:
+    """Where checkpoints go, and whether that leaves this machine: a copy beside the database binds nobody."""
+    outside = [name for name, on in (("bucket", settings.audit_bucket), ("time stamps", settings.tsa_url)) if on]
+    roots = settings.tsa_roots
+    if settings.tsa_url and not (roots and roots.is_file()):
+        return Check(
+            "audit anchors", False, "no certificates for the time stamps", "set MEMORIAL_TSA_ROOTS to a PEM file"
+        )
+    if not outside and settings.profile == "production":
+        return Check(
+            "audit anchors", False, "this machine's folder only", "set MEMORIAL_AUDIT_BUCKET or MEMORIAL_TSA_URL"
+        )
+    return Check("audit anchors", True, ", ".join(["folder", *outside]))
 
 
 def _database(settings: Settings) -> Iterator[Check]:

@@ -1,11 +1,12 @@
 """One open studio: its database, vault, keyring and keys, and what every act needs of them."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from memorial_tasks.audit.configuration import note_settings
 from memorial_tasks.audit.event import Actor, AuditEvent, RunRef
 from memorial_tasks.audit.log import append
 from memorial_tasks.consent.keys import ConsentKeys, consent_keys
@@ -13,10 +14,12 @@ from memorial_tasks.database.connection import Connection, transaction
 from memorial_tasks.database.registry import OrderRow, get_order
 from memorial_tasks.database.server import database_url
 from memorial_tasks.domain.order import valid_order_id
-from memorial_tasks.errors import MemorialError
+from memorial_tasks.errors import MemorialError, Unavailable
 from memorial_tasks.settings import Settings
 from memorial_tasks.vault.keyring import Keyring, KmsKeyring, LocalKeyring
 from memorial_tasks.vault.store import Store, open_store
+
+_NAMES_THE_IMAGE = ("step.started", "step.finished", "step.failed")
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,12 @@ class Studio:
         keyring: Keyring = (
             KmsKeyring(settings.keyring, settings.kms_key_id) if settings.kms_key_id else LocalKeyring(settings.keyring)
         )
+        database = database_url(settings.database_url, settings.database_dir)
+        with suppress(Unavailable):  # the first act says so, with its own remedy
+            note_settings(database, settings.model_dump(mode="json"), settings.keyring)
         return cls(
             settings=settings,
-            database=database_url(settings.database_url, settings.database_dir),
+            database=database,
             store=open_store(settings.store_url, settings.s3_endpoint),
             keyring=keyring,
             keys=consent_keys(settings.keyring),
@@ -84,6 +90,9 @@ class Studio:
         subject: str = "",
     ) -> None:
         """Append one entry to the audit log, in the transaction of the act it records."""
+        image = self.settings.image_digest or self.settings.step_image.partition("@")[2]
+        if image and kind in _NAMES_THE_IMAGE:
+            data = {**(data or {}), "image": image}
         run = None
         if who.run_id:
             run = RunRef(dag_id=who.dag_id, run_id=who.run_id, task_id=who.task_id, try_=who.attempt)
