@@ -143,23 +143,21 @@ def _dated_later(case: Case) -> list[RecordedCapture]:
     return [one for one in case.record.dated_later if one.captured > case.record.subject.died + CLOCK_GRACE]
 
 
-def _capture(case: Case) -> bool | None:
-    late = _dated_later(case)
-    return all(one.reason for one in late) if late else None
+def _capture(case: Case) -> bool:
+    return all(one.reason for one in _dated_later(case))
 
 
 def _capture_seen(case: Case) -> bool | None:
     return len(case.standing.approvers) >= 2 if _dated_later(case) else None
 
 
-def _third_parties(case: Case) -> bool | None:
-    adults = [party for party in case.record.third_parties if not party.minor]
-    return all(party.evidence for party in adults) if adults else None
+def _third_parties(case: Case) -> bool:
+    return all(party.evidence for party in case.record.third_parties if not party.minor)
 
 
-def _third_party_minors(case: Case) -> bool | None:
+def _third_party_minors(case: Case) -> bool:
     minors = [party for party in case.record.third_parties if party.minor]
-    return all(has_evidence(case, "guardian", of=party.party_id) for party in minors) if minors else None
+    return all(has_evidence(case, "guardian", of=party.party_id) for party in minors)
 
 
 def _therapy(case: Case) -> bool | None:

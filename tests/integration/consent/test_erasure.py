@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from hashlib import sha256
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from memorial_tasks.audit.service import room_of
 from memorial_tasks.consent import registry
 from memorial_tasks.consent.erasing import erase_everything, reapply_receipts
 from memorial_tasks.consent.erasure import (
@@ -24,12 +26,16 @@ from memorial_tasks.consent.erasure import (
 from memorial_tasks.consent.events import EventType
 from memorial_tasks.consent.sealing import KeyringSealer
 from memorial_tasks.database.connection import rows
+from memorial_tasks.database.server import _programs
 from memorial_tasks.domain.words import OrderState
-from memorial_tasks.errors import ConsentRefused, IntegrityError, MemorialError
+from memorial_tasks.errors import ConsentRefused, IntegrityError, MemorialError, PermitRefused
+from memorial_tasks.production.consents import release_key
+from memorial_tasks.production.studio import Studio, Who, now
 from memorial_tasks.vault.keyring import KeyDestroyed
 from memorial_tasks.vault.store import EncryptedStore
 
 pytestmark = pytest.mark.integration
+WHO = Who("person", "ann")
 SUBJECT = "sub-order-1"
 
 
@@ -241,6 +247,49 @@ def test_a_restored_backup_brings_nothing_back(house: Any, tmp_path: Path) -> No
     assert reapply_receipts(house.studio) == []
     path = receipt_file(house.studio.settings.audit_dir, SUBJECT)
     assert json.loads(path.read_bytes()) == document
+
+
+def test_a_whole_backup_put_back_brings_nothing_back(house: Any, tmp_path: Path) -> None:
+    """A real restore: database dump, vault, keyring and deliveries of the day before the erasure, all of them."""
+    house.at = now()
+    house.enter()
+    house.enter("order-2")
+    uris = fill(house)
+    root, backup, url = house.studio.settings.root, tmp_path / "backup", house.studio.database
+    places = ("keyring", "vault", "deliveries", "reports")
+    for place in places:
+        shutil.copytree(root / place, backup / place)
+    dump = backup / "database.dump"
+    subprocess.run([_programs() / "pg_dump", "-Fc", "-f", str(dump), url], check=True)
+    erase(house)
+
+    for place in places:
+        shutil.rmtree(root / place, ignore_errors=True)
+        shutil.copytree(backup / place, root / place)
+    restore = [_programs() / "pg_restore", "--clean", "--if-exists", "--single-transaction", "-d", url, str(dump)]
+    subprocess.run(restore, check=True)
+    house.studio = Studio.open(house.studio.settings)
+    assert house.order().state is OrderState.SUBMITTED, "the restored registry knows of no erasure"
+    assert house.studio.keyring.unwrap(SUBJECT)
+    assert house.studio.store.exists(uris[0])
+
+    # Before anybody did anything: a permit is to be had from what was restored, a key is not.
+    token, _ = house.permit()
+    with pytest.raises(PermitRefused, match="restored backup"):
+        release_key(house.studio, token, house.order(), "train_face", WHO)
+    assert reapply_receipts(house.studio) == [SUBJECT]
+    with pytest.raises(KeyDestroyed):
+        house.studio.keyring.unwrap(SUBJECT)
+    assert not house.studio.store.listing("vault://orders/order-1")
+    assert not any((root / place / "order-1").exists() for place in ("deliveries", "reports"))
+    assert house.order().state is OrderState.ERASED
+    with house.tx() as connection:
+        assert registry.current(connection, "order-1", house.studio.keys.trusted, house.sealer).record is None
+    assert house.order("order-2").state is OrderState.SUBMITTED
+    assert house.studio.keyring.unwrap("sub-order-2")
+    checkpoint, _ = room_of(house.studio.settings, house.studio.database).checkpoint()
+    assert checkpoint is not None
+    assert room_of(house.studio.settings, house.studio.database).verify().ok
 
 
 def test_a_restored_database_learns_of_the_erasure_again(house: Any) -> None:

@@ -419,6 +419,10 @@ def _boundaries_that_break() -> dict[str, tuple[str, World]]:
             "house.not_expired",
             World(history=long, now=NOW + timedelta(days=400)),
         ),
+        "given for longer, at the very second the record ends": (
+            "house.not_expired",
+            World(history=long, change=ten_days, now=NOW + timedelta(days=10)),
+        ),
         "a consent without any length": ("house.finite", World(change=_window(valid_from=0, valid_until=0))),
         "a day longer than the longest": ("house.finite", World(change=_window(valid_from=0, valid_until=3661))),
         "erased": ("house.not_erased", World(history=[(EventType.ERASED, {"actor_kind": "system"})])),
@@ -636,6 +640,18 @@ GRANTED: dict[str, World] = {
     "only the face is remade and only the face is ticked": World(
         {"consent": {"voice": False}}, modalities=(Modality.FACE,)
     ),
+    "only the voice is remade and only the voice is ticked": World(
+        {"consent": {"face": False}}, modalities=(Modality.VOICE,)
+    ),
+    "a guardian with their paper, and another grantor": World(
+        {
+            "subject": CHILD,
+            "grantors": [
+                GRANDMOTHER | {"evidence": [*PAPERS, "p/rank.pdf", "p/guardian.pdf"]},
+                GRANDMOTHER | {"name": "P", "evidence": PAPERS},
+            ],
+        }
+    ),
 }
 
 
@@ -664,6 +680,10 @@ REFUSED: dict[str, tuple[str, World]] = {
         "house.evidence_approved",
         World(purpose=Purpose.CEREMONY, approvals=1, history=[(EventType.EVIDENCE_APPROVED, {"actor": " ＡNN "})]),
     ),
+    "a relative recorded as objecting who was only told": (
+        "house.objection",
+        World({"co_kin": [_co("spouse", "objected")]}, history=[(EventType.NOTIFIED, {"actor": "kin"})]),
+    ),
     "a relative recorded as objecting": ("house.objection", World({"co_kin": [_co("spouse", "objected")]})),
     "the domicile counts even when the order names another place": (
         "us_ny.commercial",
@@ -690,6 +710,12 @@ def test_what_looks_like_a_way_round_is_none(name: str) -> None:
     decision = world.decide()
     assert not decision.granted
     assert code in {reason.code for reason in decision.against}
+
+
+def test_a_record_nothing_happened_to_is_refused_not_a_crash() -> None:
+    record, _ = World().build()
+    decision = decide(record, (), purpose=Purpose.FAMILY_PRIVATE, modality=tuple(Modality), now=NOW)
+    assert {"house.given", "house.evidence_approved"} <= {reason.code for reason in decision.against}
 
 
 def test_refused_beats_frozen() -> None:
