@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     step_role_arn: str = Field(default="", description="role whose rights pods get, narrowed to their order's objects")
     step_role_seconds: int = Field(default=12 * 3600, ge=900, le=12 * 3600, description="the role's longest session")
     gpu_steps: str = Field(default="train_face,train_voice", description="steps whose pods ask for a GPU")
-    gpu_slots: int = Field(default=2, ge=0, le=1000, description="slots of Airflow's pool 'gpu': pods with a GPU at once")
+    gpu_slots: int = Field(default=2, ge=0, le=1000, description="GPU pods at once: slots of Airflow's pool")
     pod_namespace: str = Field(default="memorial-steps", description="namespace of the pods and their secrets")
     pod_connection: str = Field(default="kubernetes_default", description="Airflow's connection to the cluster")
     pod_templates: Path = Field(default=REPOSITORY / "infra" / "pods", description="one pod template a step class")

@@ -68,11 +68,7 @@ def _airflow_database(settings: Settings, database: str) -> bool:
         log = settings.airflow_home / "migrate.log"
         log.write_text(done.stdout + done.stderr)
         raise Unavailable("Airflow's database cannot be migrated", where=str(log), remedy="read the end of that file")
-    for pool, description in (("gpu", "GPU slots of the cluster"),):
-        subprocess.run(
-            [sys.executable, "-m", "airflow", "pools", "set", pool, "2", description, "--include-deferred"],
-            env=environment,
-            capture_output=True,
-            check=True,
-        )
+    # A task that waits for its pod holds its GPU, so deferred tasks count.
+    pool = ["pools", "set", "gpu", str(settings.gpu_slots), "GPU slots of the cluster", "--include-deferred"]
+    subprocess.run([sys.executable, "-m", "airflow", *pool], env=environment, capture_output=True, check=True)
     return True
