@@ -14,11 +14,12 @@ from memorial_tasks.domain.words import Language
 from memorial_tasks.errors import ModelRefused
 from memorial_tasks.voice.batches import frame_positions
 from memorial_tasks.voice.features import CEPSTRA, LF0, WIDTH, Frames
+from memorial_tasks.voice.listen import Listener
 from memorial_tasks.voice.networks import PERSON, AcousticModel, DurationModel, Sizes
 from memorial_tasks.voice.phones import PHONES, SILENCE
 from memorial_tasks.voice.sequence import DESCRIPTION, PhoneRow, describe
 
-FORMAT = "memorial-voice-0"
+FORMAT = "memorial-voice-1"
 
 
 @dataclass
@@ -26,7 +27,8 @@ class VoiceModel:
     """Tier 0. `mean`, `std` float32 [WIDTH] of the person's frames; `variance` float32 [WIDTH]: how much livelier
     real speech is than the networks' (standard deviation ratio); `duration_stats` (mean, std of log frames for
     phones; the same for pauses); `tone_level` dBFS and `tone` float32 [513] spectral shape of the room's own quiet;
-    `clips` the recordings kept for quoting (int16, 24 kHz) with `clip_index` describing them."""
+    `clips` the recordings kept for quoting (int16, 24 kHz) with `clip_index` describing them; `listener` hears lines
+    back."""
 
     sizes: Sizes
     acoustic: AcousticModel
@@ -40,6 +42,7 @@ class VoiceModel:
     language: Language
     clips: NDArray[np.int16]
     clip_index: list[dict[str, object]]
+    listener: Listener
 
     def durations(self, row: PhoneRow, speaker: int = PERSON) -> NDArray[np.float32]:
         """Predicted length of each phone in frames, float32 [phones]."""
@@ -89,7 +92,14 @@ class VoiceModel:
         tensors |= {f"duration.{key}": value for key, value in self.duration.state_dict().items()}
         for name in ("mean", "std", "variance", "duration_stats", "tone", "clips"):
             tensors[f"own.{name}"] = torch.from_numpy(np.ascontiguousarray(getattr(self, name)))
-        own = {"tone_level": self.tone_level, "language": self.language.value, "clips": self.clip_index}
+        tensors["own.ear_mean"] = torch.from_numpy(self.listener.mean)
+        tensors["own.ear_scale"] = torch.from_numpy(self.listener.scale)
+        own = {
+            "tone_level": self.tone_level,
+            "language": self.language.value,
+            "clips": self.clip_index,
+            "least": self.listener.least,
+        }
         metadata = {
             "format": FORMAT,
             "sizes": json.dumps(asdict(self.sizes)),
@@ -122,7 +132,7 @@ class VoiceModel:
             return VoiceModel(
                 sizes, acoustic.eval(), duration.eval(), arrays["mean"], arrays["std"], arrays["variance"],
                 arrays["duration_stats"], arrays["tone"], float(own["tone_level"]), Language(own["language"]),
-                arrays["clips"], own["clips"],
+                arrays["clips"], own["clips"], Listener(arrays["ear_mean"], arrays["ear_scale"], float(own["least"])),
             )  # fmt: skip
         except (KeyError, RuntimeError, ValueError) as error:
             raise ModelRefused("the voice model has another shape", where=path.name, remedy="train it again") from error

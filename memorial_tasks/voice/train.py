@@ -24,6 +24,7 @@ from memorial_tasks.domain.words import Language
 from memorial_tasks.voice.batches import Example, Window, choose, windows
 from memorial_tasks.voice.corpus import Corpus, Utterance
 from memorial_tasks.voice.features import CEPSTRA, LF0, VUV, WIDTH, Frames
+from memorial_tasks.voice.listen import fit
 from memorial_tasks.voice.material import practice_readings, room_tone
 from memorial_tasks.voice.model import VoiceModel
 from memorial_tasks.voice.networks import PERSON, PRACTICE, AcousticModel, Discriminator, DurationModel, Sizes
@@ -85,9 +86,11 @@ def train_voice(
     run.train()
     acoustic, duration = run.acoustic.eval(), run.duration.eval()
     tone, level = room_tone(learn)
+    own_rows = [(u.timed, (u.frames - mean) / std) for u in learn]
+    ear = fit([*practice_rows, *own_rows], own_rows)
     model = VoiceModel(
         sizes, acoustic, duration, mean, std, np.ones(WIDTH, np.float32), stats[PERSON], tone, level, corpus.language,
-        np.zeros(0, np.int16), [],
+        np.zeros(0, np.int16), [], ear,
     )  # fmt: skip
     model.variance = liveliness(model, learn)
     model.clips, model.clip_index = keep_clips(corpus.utterances)

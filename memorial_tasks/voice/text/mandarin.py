@@ -303,7 +303,7 @@ def sandhi(chunks: list[_Chunk]) -> list[_Chunk]:
         if chunk.fixed or not follows:
             continue
         following = tones[i + 1]
-        repeated = bool(i) and flat[i - 1][3] == flat[i + 1][3] != "" and flat[i - 1][3] not in _NUMERALS
+        repeated = bool(i) and flat[i - 1][3] == flat[i + 1][3] != "" and str(flat[i - 1][3]) not in _NUMERALS
         if char == "不" and tones[i] == 4 and (following == 4 or repeated):
             tones[i] = 5 if repeated else 2
         if char == "一" and str(syllable).startswith("yi") and not _counts(chunks, flat, i):

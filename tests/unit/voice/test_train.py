@@ -16,7 +16,7 @@ from memorial_tasks.voice.espeak import Espeak
 from memorial_tasks.voice.features import LF0, PitchRange, analyse
 from memorial_tasks.voice.model import VoiceModel
 from memorial_tasks.voice.recipe import Recipe, recipe
-from memorial_tasks.voice.synthesize import room_noise, speak
+from memorial_tasks.voice.synthesize import RoomTone, speak
 from memorial_tasks.voice.train import Trained, frame_loss, train_voice
 
 SHORT = Recipe(
@@ -111,7 +111,9 @@ def test_quiet_is_room_tone_and_not_digital_zero(trained: Trained) -> None:
     start, end = timing.lines[0].end, timing.lines[1].start
     gap = wave[int((start + 0.15) * RATE) : int((end - 0.15) * RATE)]
     assert 1e-5 < float(gap.std()) < 3e-3
-    tone = room_noise(trained.model, RATE, np.random.default_rng(0))
+    tone = RoomTone(trained.model, np.random.default_rng(0)).next(RATE)
+    cut = RoomTone(trained.model, np.random.default_rng(0))
+    assert np.allclose(np.concatenate([cut.next(5000), cut.next(RATE - 5000)]), tone, atol=1e-6)
     assert 20 * np.log10(tone.std()) == pytest.approx(trained.model.tone_level, abs=0.5)
 
 
