@@ -183,11 +183,16 @@ def _sweep(root: Path) -> None:
 
 
 class Checkpoints:
-    """Training state that survives a kill: a folder mirrored into the vault, one complete generation at a time."""
+    """State that survives a kill: a folder mirrored into the vault, one complete generation at a time.
+
+    A file that did not change since the last generation is not stored again, so a film's finished shots are written
+    once each. Hidden files are still being written and are passed over.
+    """
 
     def __init__(self, vault: EncryptedStore, prefix: str, folder: Path) -> None:
         self.vault, self.prefix, self.folder = vault, f"{prefix}/checkpoint", folder
         self.generation = 0
+        self._stored: dict[str, tuple[int, int, int]] = {}  # name: generation, size, time of its last change
 
     def restore(self) -> bool:
         """Bring back the last complete generation; True when there was one."""
@@ -198,22 +203,33 @@ class Checkpoints:
         self.vault.fetch(pointer, target)
         latest = json.loads(target.read_text())
         self.generation = int(latest["generation"])
-        for name in latest["files"]:
+        for name, generation in latest["files"].items():
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            self.vault.fetch(f"{self.prefix}/{self.generation}/{name}", path)
+            self.vault.fetch(f"{self.prefix}/{generation}/{name}", path)
+            self._stored[name] = (generation, path.stat().st_size, path.stat().st_mtime_ns)
         return True
 
     def save(self) -> None:
-        """Store the folder as a new generation, then move the pointer, then drop the old generation."""
-        previous, self.generation = self.generation, self.generation + 1
-        names = sorted(p.relative_to(self.folder).as_posix() for p in self.folder.rglob("*") if p.is_file())
-        for name in names:
-            self.vault.put(f"{self.prefix}/{self.generation}/{name}", self.folder / name)
+        """Store what changed as a new generation, then move the pointer, then drop what no generation needs."""
+        before, self.generation = dict(self._stored), self.generation + 1
+        now: dict[str, tuple[int, int, int]] = {}
+        for path in sorted(p for p in self.folder.rglob("*") if p.is_file() and not p.name.startswith(".")):
+            name, about = path.relative_to(self.folder).as_posix(), path.stat()
+            kept = before.get(name)
+            if kept and kept[1:] == (about.st_size, about.st_mtime_ns):
+                now[name] = kept
+                continue
+            self.vault.put(f"{self.prefix}/{self.generation}/{name}", path)
+            now[name] = (self.generation, about.st_size, about.st_mtime_ns)
         pointer = self.folder.parent / "latest.json"
-        pointer.write_text(json.dumps({"generation": self.generation, "files": names}))
+        files = {name: stored[0] for name, stored in now.items()}
+        pointer.write_text(json.dumps({"generation": self.generation, "files": files}))
         self.vault.put(f"{self.prefix}/latest.json", pointer)
-        self._drop(f"{self.prefix}/{previous}")
+        self._stored = now
+        for name, (generation, _, _) in before.items():
+            if files.get(name) != generation:
+                self.vault.store.delete(f"{self.prefix}/{generation}/{name}")
 
     def clear(self) -> None:
         """Remove every generation, after the result was written."""

@@ -65,3 +65,28 @@ def test_old_generations_do_not_pile_up_and_nothing_stays_behind(tmp_path: Path)
     kept.clear()
     assert kept.vault.store.listing(PREFIX) == []
     assert checkpoints(tmp_path, "second").restore() is False
+
+
+def test_what_did_not_change_is_stored_once_and_comes_back_with_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A film of a thousand shots must not be written a thousand times over."""
+    stored: list[str] = []
+    real = EncryptedStore.put
+    monkeypatch.setattr(
+        EncryptedStore, "put", lambda self, uri, source: (stored.append(uri), real(self, uri, source))[1]
+    )
+    first = checkpoints(tmp_path, "first")
+    for number in range(4):
+        (first.folder / f"{number}.mp4").write_bytes(b"shot %d" % number)
+        (first.folder / ".9.part.mp4").write_bytes(b"half")
+        first.save()
+    assert sum(uri.endswith(".mp4") for uri in stored) == 4
+    second = checkpoints(tmp_path, "second")
+    assert second.restore() is True
+    assert {path.name: path.read_bytes() for path in second.folder.iterdir()} == {
+        f"{number}.mp4": b"shot %d" % number for number in range(4)
+    }
+    (second.folder / "4.mp4").write_bytes(b"shot 4")
+    second.save()
+    assert sum(uri.endswith(".mp4") for uri in stored) == 5
