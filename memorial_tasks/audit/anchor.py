@@ -12,7 +12,7 @@ catches up on everything an anchor does not hold yet.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +22,7 @@ from memorial_tasks.audit import note as notes
 from memorial_tasks.audit.event import Actor, AuditEvent
 from memorial_tasks.audit.log import append
 from memorial_tasks.audit.note import Checkpoint, PublicKey
+from memorial_tasks.audit.verify import TOLERANCE, Fault
 from memorial_tasks.database.connection import SEQUENCER, execute, one, rows, transaction
 from memorial_tasks.errors import IntegrityError, MemorialError, Unavailable
 
@@ -202,6 +203,23 @@ def verify_timestamp(token: bytes, message: bytes, roots: Sequence[bytes], *, no
         raise IntegrityError(
             "the time stamp is not valid for this checkpoint", where="rfc3161", remedy="ask the authority"
         ) from error
+
+
+def check_timestamps(stamped: Iterable[tuple[str, bytes]], roots: Sequence[bytes]) -> list[Fault]:
+    """What is wrong with time stamps, given as (note, response): not the authority's, not for this note, or the log's
+    own clock ran ahead of the authority's when it signed."""
+    faults = []
+    for note, token in stamped:
+        size = notes.size_of(note)
+        try:
+            at = verify_timestamp(token, note.encode(), roots)
+        except IntegrityError as error:
+            faults.append(Fault("timestamp", f"the checkpoint of size {size}: {error.what}"))
+            continue
+        if (signed := notes.clock_of(note)) is not None and signed > at + TOLERANCE:
+            what = f"the checkpoint of size {size} claims to be younger than its time stamp of {at.isoformat()}"
+            faults.append(Fault("timestamp", what))
+    return faults
 
 
 @dataclass(frozen=True)

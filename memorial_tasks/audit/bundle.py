@@ -14,12 +14,13 @@
 
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from psycopg2.extensions import connection as Connection
 
 from memorial_tasks.audit import note as notes
+from memorial_tasks.audit.anchor import check_timestamps
 from memorial_tasks.audit.note import PublicKey
 from memorial_tasks.audit.verify import KnownLeaves, Verification, read_log, verify_entries
 from memorial_tasks.database.connection import rows
@@ -35,6 +36,11 @@ and without a network:
 
     python3 -m pip install cryptography
     python3 audit_verifier.py . --key "{key}" --checkpoint YOUR-OLD-CHECKPOINT.note
+
+时间戳（如有）用 openssl 检验，ROOTS.pem 是时间戳机构的证书。
+Time stamps, where there are any, are checked with the authority's certificates:
+
+    openssl ts -verify -data checkpoints/SIZE.note -in timestamps/SIZE.tsr -CAfile ROOTS.pem
 
 `--key` 应来自工作室以外的渠道（合同、打印的凭证）；`--checkpoint` 是您从前保存的检查点文件，可以给出多个。
 Take the key from a second source (the contract, a printed receipt); give every checkpoint you kept from before.
@@ -96,9 +102,10 @@ def verify_bundle(
     *,
     trusted: Iterable[str] = (),
     known_leaves: KnownLeaves | None = None,
+    tsa_roots: Sequence[bytes] = (),
 ) -> Verification:
     """Verifies an exported bundle. Without `keys` the ones inside it are used, which only shows that it is
-    consistent in itself.
+    consistent in itself. With `tsa_roots` (PEM) every time stamp has to be that authority's.
 
     Raises:
         InputRefused: the folder is no bundle.
@@ -113,9 +120,13 @@ def verify_bundle(
         raise InputRefused(
             [Problem("audit.bundle", "this is no audit bundle", "give a folder made by `memorial audit export`")]
         ) from error
-    return verify_entries(
+    found = verify_entries(
         _lines(folder / "entries.ndjson"), texts, used, trusted=trusted, leaves=leaves, known_leaves=known_leaves
     )
+    if not tsa_roots:
+        return found
+    wrong = tuple(check_timestamps(_stamped(folder), tsa_roots))
+    return replace(found, ok=found.ok and not wrong, faults=(*found.faults, *wrong))
 
 
 def read_keys(path: Path) -> list[PublicKey]:
@@ -142,6 +153,11 @@ def _write_stamps(connection: Connection, folder: Path) -> int:
         (folder / "timestamps").mkdir(exist_ok=True)
         (folder / "timestamps" / f"{row['size']:012d}.tsr").write_bytes(row["receipt"])
     return len(found)
+
+
+def _stamped(folder: Path) -> Iterator[tuple[str, bytes]]:
+    for path in sorted((folder / "timestamps").glob("*.tsr")):
+        yield (folder / "checkpoints" / f"{path.stem}.note").read_text(encoding="utf-8"), path.read_bytes()
 
 
 def _lines(path: Path) -> Iterator[bytes]:

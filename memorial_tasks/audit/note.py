@@ -311,6 +311,14 @@ def size_of(note: str) -> int:
     return _parse(_split(note)[0])[1]
 
 
+def clock_of(note: str) -> datetime | None:
+    """The time the log's clock gives in a note whose signatures were checked; None when it gives none."""
+    for name, blob in _split(note)[1]:
+        if name.endswith("/clock") and len(blob) == 76:
+            return datetime.fromtimestamp(struct.unpack(">Q", blob[4:12])[0], UTC)
+    return None
+
+
 def parse_key(text: str) -> PublicKey:
     """Reads a verifier key line.
 

@@ -19,6 +19,7 @@ from memorial_tasks.audit.anchor import (
     KeepingAnchor,
     TimestampAnchor,
     anchor_pending,
+    check_timestamps,
     newest_outside,
 )
 from memorial_tasks.audit.checkpoint import make_checkpoint
@@ -26,7 +27,7 @@ from memorial_tasks.audit.event import Actor, AuditEvent
 from memorial_tasks.audit.log import append
 from memorial_tasks.audit.note import KEY_FILE, NEXT_FILE, Checkpoint, SigningKeys
 from memorial_tasks.audit.verify import Fault, Verification, verify_database
-from memorial_tasks.database.connection import AUDITOR, SEQUENCER, one, rows, transaction
+from memorial_tasks.database.connection import AUDITOR, SEQUENCER, Connection, one, rows, transaction
 from memorial_tasks.errors import InputRefused, IntegrityError, Problem, Unavailable
 from memorial_tasks.settings import Settings
 
@@ -102,7 +103,9 @@ class AuditRoom:
         ):
             looking = beside.submit(cut_from_the_registry)
             found = verify_database(connection, self.keys.public, trusted=[*outside, *trusted], known_leaves=known)
-            lost = looking.result()
+            stamps = [(each, _stamps(connection, each)) for each in self.others if isinstance(each, TimestampAnchor)]
+            wrong = [fault for each, stamped in stamps for fault in check_timestamps(stamped, each.roots)]
+            lost = (*wrong, *looking.result())
         return replace(found, ok=found.ok and not lost, faults=(*found.faults, *lost))
 
     def entries(
@@ -140,6 +143,16 @@ class AuditRoom:
             for entry in entries
             if (order is None or entry.get("order") == order) and (subject is None or entry.get("subject") == subject)
         ]
+
+
+def _stamps(connection: Connection, anchor: TimestampAnchor) -> list[tuple[str, bytes]]:
+    found = rows(
+        connection,
+        "SELECT c.note, a.receipt FROM audit.anchor a JOIN audit.checkpoint c USING (size)"
+        " WHERE a.target = %s AND a.receipt IS NOT NULL ORDER BY size",
+        (anchor.target,),
+    )
+    return [(row["note"], row["receipt"]) for row in found]
 
 
 def write_report(room: AuditRoom, about: str, folder: Path, assets: Path) -> dict[str, Any]:
@@ -210,7 +223,7 @@ def open_room(
         others.append(_bucket(bucket, s3_endpoint))
     if tsa_url:
         roots = tsa_roots.read_bytes() if tsa_roots and tsa_roots.is_file() else b""
-        others.append(TimestampAnchor(tsa_url, http_post(tsa_url), _split_pem(roots)))
+        others.append(TimestampAnchor(tsa_url, http_post(tsa_url), split_pem(roots)))
     return AuditRoom(url, _finish_rotation(url, keyring, _keys(url, keyring, folder)), folder, tuple(others))
 
 
@@ -273,6 +286,6 @@ def _bucket(address: str, endpoint: str | None) -> BucketAnchor:
     return BucketAnchor(boto3.client("s3", endpoint_url=endpoint), name, prefix + "/")
 
 
-def _split_pem(bundle: bytes) -> tuple[bytes, ...]:
+def split_pem(bundle: bytes) -> tuple[bytes, ...]:
     end = b"-----END CERTIFICATE-----"
     return tuple(part.strip() + b"\n" + end + b"\n" for part in bundle.split(end) if b"BEGIN CERTIFICATE" in part)

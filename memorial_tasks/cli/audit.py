@@ -85,6 +85,7 @@ def verify(
     checkpoint: Notes = None,
     key: Annotated[str | None, typer.Option(help="The log's public key (name+id+key) or a file with it.")] = None,
     proof: Annotated[Path | None, typer.Option(help="Check one proof document instead.")] = None,
+    tsa: Annotated[Path | None, typer.Option(help="PEM certificates the bundle's time stamps must lead to.")] = None,
     as_json: Json = False,
 ) -> None:
     """Check the whole log, here or in a bundle, against every checkpoint. Names the first bad entry."""
@@ -93,8 +94,10 @@ def verify(
         return _verify_proof(proof, _keys(key) if key else None, as_json)
     if bundle is not None:
         from memorial_tasks.audit.bundle import verify_bundle
+        from memorial_tasks.audit.service import split_pem
 
-        found = verify_bundle(bundle, _keys(key) if key else None, trusted=trusted)
+        roots = split_pem(_read(tsa).encode()) if tsa else ()
+        found = verify_bundle(bundle, _keys(key) if key else None, trusted=trusted, tsa_roots=roots)
     else:
         found = _room().verify(trusted=trusted)
     if as_json:

@@ -3,6 +3,7 @@
 import datetime as dt
 import shutil
 import subprocess
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from memorial_tasks.audit.anchor import BucketAnchor, DirectoryAnchor, TimestampAnchor, anchor_pending, verify_timestamp
-from memorial_tasks.audit.bundle import export_bundle
+from memorial_tasks.audit.bundle import export_bundle, verify_bundle
 from memorial_tasks.audit.service import AuditRoom, open_room
 from memorial_tasks.database.connection import AUDITOR, execute, one, rows, transaction
 from memorial_tasks.errors import IntegrityError, Unavailable
@@ -34,6 +35,8 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
+    # what an earlier test stored would still be there
+    urllib.request.urlopen(urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()
     client = boto3.client("s3", endpoint_url=f"http://{host}:{port}")
     client.create_bucket(Bucket="worm", ObjectLockEnabledForBucket=True)
     client.create_bucket(Bucket="plain")
@@ -81,6 +84,25 @@ def test_a_locked_bucket_keeps_checkpoints_against_everybody(room: AuditRoom, bu
     # a versioned bucket accepts a second write and a delete marker: the first version still counts
     bucket.put_object(Bucket="worm", Key=key, Body=b"forged")
     bucket.delete_object(Bucket="worm", Key=f"audit/{250:012d}.note")
+    assert anchor.read() == room.folder.read()
+
+
+def test_nobody_shortens_the_lock(room: AuditRoom, bucket: Any) -> None:
+    """What moto can show of compliance mode: the lock is asked for and stands, and deleting a locked version fails,
+    with the bypass of governance mode and in bulk too. That even the account's root cannot is S3's own promise."""
+    from botocore.exceptions import ClientError
+
+    anchor = BucketAnchor(bucket, "worm")
+    anchor_pending(room.url, room.keys.public, [anchor])
+    where = {"Bucket": "worm", "Key": f"audit/{520:012d}.note"}
+    version = bucket.list_object_versions(Bucket="worm", Prefix=where["Key"])["Versions"][0]["VersionId"]
+    kept = bucket.head_object(**where, VersionId=version)
+    assert kept["ObjectLockMode"] == "COMPLIANCE"
+    assert kept["ObjectLockRetainUntilDate"] > dt.datetime.now(dt.UTC) + dt.timedelta(days=1000)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        bucket.delete_object(**where, VersionId=version, BypassGovernanceRetention=True)
+    many = bucket.delete_objects(Bucket="worm", Delete={"Objects": [{"Key": where["Key"], "VersionId": version}]})
+    assert [error["Code"] for error in many.get("Errors", [])] == ["AccessDenied"]
     assert anchor.read() == room.folder.read()
 
 
@@ -174,6 +196,24 @@ def test_a_time_stamp_is_taken_stored_and_exported(
     note = (tmp_path / "bundle/checkpoints" / f"{520:012d}.note").read_bytes()
     token = (tmp_path / "bundle/timestamps" / f"{520:012d}.tsr").read_bytes()
     assert abs(verify_timestamp(token, note, [root]) - dt.datetime.now(dt.UTC)) < dt.timedelta(minutes=5)
+    # our verifier, the studio's own, and OpenSSL as an outsider would call it
+    assert verify_bundle(tmp_path / "bundle", room.keys.public, tsa_roots=[root]).ok
+    studio = AuditRoom(room.url, room.keys, room.folder, (anchor,))
+    assert studio.verify().ok
+    (tmp_path / "roots.pem").write_bytes(root)
+    command = ["openssl", "ts", "-verify", "-CAfile", "roots.pem", "-in", f"bundle/timestamps/{520:012d}.tsr", "-data"]
+    outside = [f"bundle/checkpoints/{size:012d}.note" for size in (520, 700)]
+    verdicts = [subprocess.run([*command, path], cwd=tmp_path, capture_output=True, check=False) for path in outside]
+    assert [done.returncode == 0 for done in verdicts] == [True, False]
+    # a stamp of another checkpoint is put in its place
+    stamps = tmp_path / "bundle/timestamps"
+    (stamps / f"{520:012d}.tsr").write_bytes((stamps / f"{700:012d}.tsr").read_bytes())
+    wrong = verify_bundle(tmp_path / "bundle", room.keys.public, tsa_roots=[root])
+    assert [fault.code for fault in wrong.faults] == ["timestamp"]
+    assert "size 520" in wrong.faults[0].what
+    with superuser(room.url) as connection:
+        execute(connection, "UPDATE audit.anchor SET receipt = %s WHERE target = %s", (b"nonsense", anchor.target))
+    assert {fault.code for fault in studio.verify().faults} == {"timestamp"}
     with pytest.raises(IntegrityError):
         verify_timestamp(token, note + b"x", [root])
     with pytest.raises(IntegrityError):
