@@ -354,6 +354,7 @@ def cloud() -> Iterator[Cloud]:
     s3, kms = boto3.client("s3", endpoint_url=endpoint), boto3.client("kms", endpoint_url=endpoint)
     make_bucket(s3, BUCKET)
     yield Cloud(endpoint, s3, kms.create_key()["KeyMetadata"]["Arn"])
+    httpx.post(f"{endpoint}/moto-api/reset")  # moto keeps its buckets as long as the process lives
     running.stop()
     patch.undo()
 

@@ -6,7 +6,6 @@ import os
 import re
 import socket
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
