@@ -30,22 +30,66 @@ _SIDES = {
     "note": ("说明", "Note"),
 }
 _EVENTS = {
-    "requested": "the order was entered",
-    "evidence_entered": "the papers were seen by the person who entered the order",
-    "evidence_approved": "the papers were seen by another person",
-    "given": "a grantor gave consent",
-    "refused": "a grantor refused",
-    "notified": "another relative was told",
-    "agreed": "another relative agreed",
-    "objected": "somebody objected",
-    "resolved": "an objection was decided",
-    "withdrawn": "a grantor withdrew consent",
-    "revoked": "the consent was revoked",
-    "invalidated": "a court or an authority declared the consent invalid",
-    "expired": "the consent expired",
-    "erasure_scheduled": "the erasure of everything was scheduled",
-    "erased": "everything was erased",
+    "requested": ("订单已录入", "the order was entered"),
+    "evidence_entered": ("录入者已看过证明材料", "the papers were seen by the person who entered the order"),
+    "evidence_approved": ("另一位人员已看过证明材料", "the papers were seen by another person"),
+    "given": ("签署人表示同意", "a grantor gave consent"),
+    "refused": ("签署人拒绝", "a grantor refused"),
+    "notified": ("已告知另一位亲属", "another relative was told"),
+    "agreed": ("另一位亲属同意", "another relative agreed"),
+    "objected": ("有人提出异议", "somebody objected"),
+    "resolved": ("异议已处理", "an objection was decided"),
+    "withdrawn": ("签署人撤回同意", "a grantor withdrew consent"),
+    "revoked": ("同意被撤销", "the consent was revoked"),
+    "invalidated": ("法院或主管机关宣告同意无效", "a court or an authority declared the consent invalid"),
+    "expired": ("同意到期", "the consent expired"),
+    "erasure_scheduled": ("已安排删除全部资料", "the erasure of everything was scheduled"),
+    "erased": ("全部资料已删除", "everything was erased"),
 }
+_ENDED = (
+    "不再制作，也不再展示。素材与模型将于 {due} 销毁。若并非本意，签署人可在此之前重新签署："
+    "memorial consent renew {order}。",
+    "Nothing is made or shown any more. Material and models are destroyed on {due}. If it was meant otherwise, the "
+    "same grantors can sign anew before that day: `memorial consent renew {order}`.",
+)
+_NEXT = {
+    "granted": (
+        "每一步开始前都会再次核对。家属随时可以撤回：memorial consent withdraw {order}。",
+        "Every step asks again before it begins. The family can take consent back at any time: "
+        "`memorial consent withdraw {order}`.",
+    ),
+    "frozen": (
+        "现在不会删除任何资料，也不会继续。由人听取双方意见后处理：memorial consent resolve {order}。",
+        "Nothing is deleted and nothing goes on. A person hears both sides, then decides: "
+        "`memorial consent resolve {order}`.",
+    ),
+    "refused": (
+        "资料没有删除。解决上面列出的问题后，可以再次询问。",
+        "Nothing is deleted. When what stands against it is mended, ask again.",
+    ),
+    "erased": (
+        "全部资料已销毁，剩下的只是证明。需要时请以新的订单开始。",
+        "Everything was destroyed; what is left only proves it. Whatever comes next needs a new order.",
+    ),
+}
+_LABELS = {
+    "order": ("订单", "order"),
+    "given by": ("签署人", "given by"),
+    "for": ("用途", "for"),
+    "covers": ("包括", "covers"),
+    "from, until": ("期限", "from, until"),
+    "rules of": ("适用规则", "rules of"),
+    "dated later": ("晚于死亡日期的素材", "dated after the death"),
+}
+_RANKS = {
+    0: ("权利人", "stands outside the ranks of kin"),
+    1: ("第一顺位", "first rank"),
+    2: ("第二顺位", "second rank"),
+}
+_CITED = (
+    "括号内为依据；工作室规则在各地都适用，并注明其来源的法律条文。",
+    "In brackets: what each reason rests on. The house's own rules hold everywhere and name the law they come from.",
+)
 
 
 def _decide(studio: "Studio", order: str, purpose: str = "") -> "tuple[Decision, Consent]":
@@ -120,47 +164,80 @@ def _said(studio: "Studio", consent: "Consent") -> Said:
     return {event: {k: v for k, v in words.items() if v} for event, words in found.items() if words}
 
 
+def _summary(consent: "Consent", pick: int) -> Table:
+    """Who consented to what, in a few lines."""
+    table = Table.grid(padding=(0, 2))
+    record = consent.record
+    if record is None:
+        return table
+    rows = [
+        ("order", f"{consent.order_id} ({('版本', 'consent record version')[pick]} {consent.version})"),
+        ("given by", ", ".join(f"{party.relation} ({_RANKS[party.rank][pick]})" for party in record.grantors)),
+        ("for", f"{', '.join(purpose.value for purpose in record.scope.purposes)}: {record.scope.audience}"),
+        ("covers", ", ".join(one for one in ("face", "voice", "script", "music") if getattr(record.items, one))),
+        ("from, until", f"{record.valid_from:%Y-%m-%d} - {record.valid_until:%Y-%m-%d}"),
+        ("rules of", ", ".join(dict.fromkeys((*record.jurisdictions, record.subject.domicile)))),
+        *(("dated later", f"{one.captured}: {one.reason}") for one in record.dated_later),
+    ]
+    for name, text in rows:
+        table.add_row(f"[dim]{_LABELS[name][pick]}[/dim]", escape(text))
+    return table
+
+
+def _what_next(decision: "Decision", consent: "Consent", pick: int) -> str:
+    """What happens now, by itself or by somebody's act."""
+    from memorial_tasks.consent.events import ENDING, EventType, State, standing
+    from memorial_tasks.production.studio import now
+
+    state = standing(consent.events, now())
+    words = _NEXT[decision.decision]
+    due = ""
+    if state.state is State.ERASED:
+        words = _NEXT["erased"]
+    elif state.erasure_scheduled or state.state in {State.EXPIRED, *(State(type.value) for type in ENDING)}:
+        words = _ENDED
+        planned = [event.valid_from for event in consent.events if event.type is EventType.ERASURE_SCHEDULED]
+        due = (
+            f"{planned[-1]:%Y-%m-%d}"
+            if planned and planned[-1]
+            else ("宽限期结束时", "the day the watch has set")[pick]
+        )
+    return words[pick].format(order=consent.order_id, due=due)
+
+
 def _explain(decision: "Decision", consent: "Consent", language: str, said: Said | None = None) -> None:
-    """The decision for a person who has never seen the code."""
-    chinese = language.startswith("zh")
-    pick = 0 if chinese else 1
+    """The decision for a person who has never seen the code: the answer, what it is about, every reason with what it
+    rests on and what could change it, what happens next, and how it came about."""
+    pick = 0 if language.startswith("zh") else 1
     style = {"granted": "bold green", "refused": "bold red", "frozen": "bold yellow"}[decision.decision]
     out.print(_HEADLINE[decision.decision][pick], style=style)
-    if consent.record is not None:
-        record = consent.record
-        who = ", ".join(f"{party.relation} (rank {party.rank})" for party in record.grantors)
-        items = [name for name in ("face", "voice", "script", "music") if getattr(record.items, name)]
-        purposes = ", ".join(purpose.value for purpose in record.scope.purposes)
-        table = Table.grid(padding=(0, 2))
-        for name, text in (
-            ("order", f"{consent.order_id}, consent record version {consent.version}"),
-            ("given by", who),
-            ("for", f"{purposes}: {record.scope.audience}"),
-            ("covers", ", ".join(items)),
-            ("from, until", f"{record.valid_from:%Y-%m-%d} to {record.valid_until:%Y-%m-%d}"),
-            ("rules of", ", ".join(dict.fromkeys((*record.jurisdictions, record.subject.domicile)))),
-        ):
-            table.add_row(f"[dim]{name}[/dim]", escape(text))
-        out.print(table)
+    out.print(_summary(consent, pick))
     for side, titles in _SIDES.items():
         reasons = [reason for reason in decision.reasons if reason.for_or_against == side]
         if reasons:
             out.print(f"\n{titles[pick]}", style="bold")
         for reason in reasons:
-            words = reason.text.zh if chinese else reason.text.en
+            text = (reason.text.zh, reason.text.en)[pick]
             out.print(
-                f"  - {escape(words)} [dim]({escape(reason.article)}; {escape(reason.code)})[/dim]", soft_wrap=True
+                f"  - {escape(text)} [dim]({escape(reason.article)}; {escape(reason.code)})[/dim]", soft_wrap=True
             )
             if reason.remedy is not None:
-                out.print(f"    -> {escape(reason.remedy.zh if chinese else reason.remedy.en)}", soft_wrap=True)
-    out.print("\n" + ("经过" if chinese else "What happened"), style="bold")
+                remedy = (reason.remedy.zh, reason.remedy.en)[pick].replace(" ORDER", f" {consent.order_id}")
+                out.print(f"    -> {escape(remedy)}", soft_wrap=True)
+    out.print("\n" + ("接下来", "What happens next")[pick], style="bold")
+    out.print(f"  {escape(_what_next(decision, consent, pick))}", soft_wrap=True)
+    out.print("\n" + ("经过（协调世界时）", "What happened (times in UTC)")[pick], style="bold")
     for event in consent.events:
         extra = f": {event.outcome}" if event.outcome else ""
         mark = f" [dim]({event.event_id[:8]})[/dim]" if event.type == "objected" else ""
-        line = f"  {event.seq:>3}  {event.at:%Y-%m-%d %H:%M}  {_EVENTS[event.type.value]}{extra}{mark}"
+        line = f"  {event.seq:>3}  {event.at:%Y-%m-%d %H:%M}  {_EVENTS[event.type.value][pick]}{extra}{mark}"
         out.print(line, soft_wrap=True)
         for name, words in (said or {}).get(event.event_id, {}).items():
-            out.print(f"         {name}: {escape(str(words))}", soft_wrap=True)
+            out.print(f"         {_SAID.get(name, name)}: {escape(str(words))}", soft_wrap=True)
+    out.print(f"\n{_CITED[pick]}", style="dim", soft_wrap=True)
+
+
+_SAID = {"taken_by": "taken down by"}
 
 
 def _answer(studio: "Studio", order: str, as_json: bool, language: str = "en", purpose: str = "") -> None:
@@ -243,7 +320,11 @@ def object_(
     if as_json:
         emit({"order": order, "objection": event.event_id, "decision": "frozen"})
     else:
-        out.print(f"{order} is paused. Objection {event.event_id[:8]}; decide it with `memorial consent resolve`.")
+        out.print(
+            f"{order} is paused; nothing is deleted. Objection {event.event_id[:8]}: a person decides it with "
+            f"`memorial consent resolve {order} --outcome ...`.",
+            soft_wrap=True,
+        )
 
 
 @app.command()
@@ -315,8 +396,9 @@ def withdraw(
         emit({"order": order, "state": event.type.value, "erasure_due": due.isoformat()})
     else:
         out.print(
-            f"{order}: consent is withdrawn. Material and models are destroyed on {due:%Y-%m-%d}; "
-            "`memorial erase SUBJECT` does it now."
+            f"{order}: consent is withdrawn. Nothing is made or shown any more. Material and models are destroyed on "
+            f"{due:%Y-%m-%d}; `memorial erase {order}` does it now. A copy already downloaded cannot be recalled.",
+            soft_wrap=True,
         )
 
 

@@ -99,7 +99,7 @@ def decide(
 
 def _notes(case: Case) -> list[Reason]:
     notes = []
-    if len(case.standing.approvers) == 1 and case.approvals_needed == 1:
+    if len(case.standing.approvers) == 1 and case.approvals_needed == 1 and not case.record.dated_later:
         notes.append(
             Reason(
                 code="house.single_approval",

@@ -232,14 +232,20 @@ RULES: tuple[Rule, ...] = (
         "CN PIPL Art. 15; GDPR Art. 7(3) by analogy",
         _not_ended,
         Words(zh="同意已被撤回、撤销或宣告无效。", en="The consent was withdrawn, revoked or declared invalid."),
-        Words(zh="需要新的同意书。", en="A new consent is needed; the old one cannot be revived."),
+        Words(
+            zh="旧的同意不能恢复；签署人可重新签署：memorial consent renew ORDER。",
+            en="The old consent cannot be revived; the same grantors can sign anew: `memorial consent renew ORDER`.",
+        ),
     ),
     Rule(
         "house.not_erased",
         "CN PIPL Art. 47; NIST SP 800-88r2",
         _not_erased,
-        Words(zh="资料已删除或已安排删除。", en="The material is erased, or its erasure is under way."),
-        Words(zh="无法恢复；请以新的订单重新开始。", en="It cannot come back; begin again with a new order."),
+        Words(zh="资料已删除，或已定下删除日期。", en="Everything is erased, or the day for it is set."),
+        Words(
+            zh="在该日期之前签署人可重新签署；之后只能以新的订单重新开始。",
+            en="Before that day the same grantors can sign anew; after it only a new order helps.",
+        ),
     ),
     Rule(
         "house.current_version",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -83,13 +83,24 @@ class House:
         finally:
             connection.close()
 
-    def enter(self, order_id: str = "order-1", *, operator: str = "ann", **changes: Any) -> ConsentRecord:
-        """Submits an order as far as consent sees it."""
+    def enter(
+        self,
+        order_id: str = "order-1",
+        *,
+        operator: str = "ann",
+        subject: str = "",
+        captured: Mapping[str, tuple[str, date]] | None = None,
+        **changes: Any,
+    ) -> ConsentRecord:
+        """Submits an order as far as consent sees it; `subject`: an id other than the order's own."""
+        if not subject:
+            subject = f"sub-{order_id}"
         order = Order.model_validate(document_of(order_id, changes))
-        subject = f"sub-{order_id}"
         self.studio.keyring.create(subject)
         papers = {path: sha256(path.encode()).hexdigest() for path in _papers(order)}
-        record = record_from_order(order, papers, script_digest(SCRIPT), ["d" * 64], subject_id=subject, now=self.at)
+        record = record_from_order(
+            order, papers, script_digest(SCRIPT), ["d" * 64], subject_id=subject, now=self.at, captured=captured
+        )
         with self.tx() as connection:
             create_order(
                 connection,

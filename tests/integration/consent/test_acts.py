@@ -16,6 +16,7 @@ from memorial_tasks.database.registry import record_delivery, set_film, set_run,
 from memorial_tasks.domain.words import OrderState, Relation
 from memorial_tasks.errors import ConsentRefused, InputRefused, PermitRefused, Unavailable
 from memorial_tasks.production import night
+from memorial_tasks.vault.keyring import KeyDestroyed
 
 pytestmark = pytest.mark.integration
 
@@ -422,3 +423,47 @@ def test_a_run_that_cannot_be_stopped_is_tried_again_and_holds_up_nobody(house: 
     assert (watched.done, list(watched.failed)) == ({"freeze": ["order-2"]}, ["order-1"])
     assert house.order().state is OrderState.FROZEN, "no key is given out although Airflow is away"
     assert due(house) == [("order-1", "freeze", "consent.objection")]
+
+
+# --- two orders, two grantors -----------------------------------------------------------------------------
+
+
+def test_a_withdrawal_destroys_nothing_another_grantor_rightfully_gave(house: Any, at_night: Any) -> None:
+    """Two orders about one person, entered one by one: each has a subject id and a key of its own."""
+    house.enter("order-1")
+    house.enter(
+        "order-2", grantors=[{"name": "陈国强", "relation": "son", "evidence": ["p/kinship.pdf", "p/death.pdf"]}]
+    )
+    withdraw(house)
+    at_night(lambda run: None)
+    house.at += acts.ERASURE_GRACE + timedelta(seconds=1)
+    assert at_night(lambda run: None).done == {"erase": ["order-1"]}
+    assert house.order("order-1").state is OrderState.ERASED
+    assert house.order("order-2").state is OrderState.SUBMITTED
+    assert house.decide("order-2").granted
+    assert house.studio.keyring.unwrap("sub-order-2")
+
+
+def test_orders_that_share_a_subject_keep_its_key_until_the_last_has_ended(house: Any, at_night: Any) -> None:
+    for order in ("order-1", "order-2"):
+        house.enter(order, subject="sub-shared")
+        folder = house.studio.settings.vault_dir / "orders" / order
+        folder.mkdir(parents=True)
+        (folder / "film.mp4").write_bytes(b"sealed")
+    withdraw(house)
+    at_night(lambda run: None)
+    house.at += acts.ERASURE_GRACE + timedelta(seconds=1)
+    assert at_night(lambda run: None).done == {"erase": ["order-1"]}
+    assert not (house.studio.settings.vault_dir / "orders" / "order-1").exists(), "its objects go at once"
+    assert (house.studio.settings.vault_dir / "orders" / "order-2" / "film.mp4").exists()
+    assert house.studio.keyring.unwrap("sub-shared")
+    assert house.decide("order-2").granted
+    entry = next(entry for entry in house.audit() if entry.type == "order.erased")
+    assert (entry.order, entry.data["orders_that_keep_the_key"]) == ("order-1", 1)
+    withdraw(house, order="order-2")
+    at_night(lambda run: None)
+    house.at += acts.ERASURE_GRACE + timedelta(seconds=1)
+    assert at_night(lambda run: None).done == {"erase": ["order-2"]}
+    with pytest.raises(KeyDestroyed):
+        house.studio.keyring.unwrap("sub-shared")
+    assert {house.order(order).state for order in ("order-1", "order-2")} == {OrderState.ERASED}

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from memorial_tasks.cli import consent as command
+from memorial_tasks.consent import acts
 from memorial_tasks.consent.erasure import verify_erasure
 from memorial_tasks.consent.export import verify_receipt
 from memorial_tasks.production.studio import now
@@ -169,3 +171,68 @@ def test_erase_asks_then_erases_and_gives_a_receipt(house: Any, run: Run) -> Non
     verify_erasure(document, house.studio.keys.trusted)
     assert erase("order-1", "--yes")[0] == 0
     assert erase("sub-nobody", "--yes")[0] == 1
+
+
+def test_show_explains_every_standing_to_somebody_who_never_saw_the_code(house: Any, run: Run) -> None:
+    """Asked for, on ice, upheld, withdrawn, expired, erased: the answer, why, what happens next, what can be done."""
+    from datetime import timedelta
+
+    from memorial_tasks.consent.erasing import erase_everything
+    from memorial_tasks.domain.words import Relation
+
+    def told(order: str) -> str:
+        return " ".join(run("show", order)[1].split())
+
+    def act(function: Any, order: str, **fields: Any) -> None:
+        with house.tx() as connection:
+            function(connection, order, house.studio.keys, house.sealer, operator="ann", now=house.at, **fields)
+
+    house.enter("granted-1")
+    assert "Every step asks again" in told("granted-1")
+    house.enter("frozen-1")
+    act(acts.object_to, "frozen-1", name="K", relation=Relation.SON, reason="")
+    assert "PAUSED" in told("frozen-1")
+    assert "Nothing is deleted and nothing goes on" in told("frozen-1")
+    assert "memorial consent resolve frozen-1" in told("frozen-1"), "commands can be copied as they stand"
+    act(acts.resolve, "frozen-1", outcome="upheld", reason="")
+    assert "An objection was found justified" in told("frozen-1")
+    house.enter("withdrawn-1")
+    act(acts.withdraw, "withdrawn-1", by="", reason="")
+    due = f"{house.at + acts.ERASURE_GRACE:%Y-%m-%d}"
+    assert f"destroyed on {due}" in told("withdrawn-1")
+    assert "memorial consent renew withdrawn-1" in told("withdrawn-1")
+    house.at -= timedelta(days=40)
+    house.enter("expired-1", consent={"months": 1})
+    assert "The consent has expired" in told("expired-1")
+    assert "Art. 19" in told("expired-1")
+    assert "day the watch has set" in told("expired-1")
+    erase_everything(house.studio, "granted-1", reason="requested")
+    assert "what is left only proves it" in told("granted-1")
+    chinese = run("show", "withdrawn-1", "--language", "zh")[1]
+    for words in ("不可以进行", "接下来", "签署人撤回同意", due):
+        assert words in chinese
+
+
+def test_show_lists_what_is_dated_after_the_death_for_the_one_who_approves_it(house: Any, run: Run) -> None:
+    said = {"dated_later": [{"file": "photos/a.jpg", "reason": "a photographed print"}]}
+    house.enter(consent=said, captured={"photos/a.jpg": ("d" * 64, date(2021, 5, 6))})
+    status, text, _ = run("show", "order-1")
+    assert status == 1
+    assert "2021-05-06: a photographed print" in text
+    assert "enough for the family" not in text, "one person is not enough here"
+    assert run("grant", "order-1", "--approver", "ben")[0] == 0
+
+
+def test_a_refused_approval_is_in_the_audit_log(house: Any, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.enter(purpose="ceremony")
+    assert run("grant", "order-1", "--approver", "ANN")[0] == 1
+    entry = house.audit()[-1]
+    assert (entry.type, entry.decision, entry.actor.id) == ("evidence.refused", "refused", "ann")
+    # Where the settings demand two persons, a colleague's name typed under the submitting account does not count.
+    monkeypatch.setenv("MEMORIAL_EVIDENCE_APPROVALS", "2")
+    status, _, errors = run("grant", "order-1", "--approver", "ben")
+    assert status == 1
+    assert "own account" in errors
+    monkeypatch.setenv("MEMORIAL_OPERATOR", "ben")
+    run("grant", "order-1", "--approver", "ben")
+    assert [entry.actor.id for entry in house.audit() if entry.type == "evidence.approved"] == ["ben"]
