@@ -20,6 +20,7 @@ KNOWS: dict[str, set[str]] = {
     "quality": set(),
     "vault": set(),
     "database": set(),
+    "observability": {"consent", "database", "steps"},
 }
 DATA_PLANE = {"face", "voice", "performance", "video", "provenance", "quality"}
 NETWORKS = ("face/networks.py", "voice/networks.py")
