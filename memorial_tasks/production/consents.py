@@ -1,7 +1,8 @@
 """Consent as the acts of production need it: is this order allowed now, and would it be if it were submitted?"""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 
 from memorial_tasks.consent.acts import approve_evidence
@@ -17,7 +18,7 @@ from memorial_tasks.database.connection import Connection
 from memorial_tasks.database.registry import OrderRow
 from memorial_tasks.domain.permit import Permit
 from memorial_tasks.domain.words import Modality, OrderState
-from memorial_tasks.errors import ConsentRefused, PermitRefused, Problem
+from memorial_tasks.errors import ConsentRefused, IntegrityError, PermitRefused, Problem
 from memorial_tasks.production.order_file import OrderFile
 from memorial_tasks.production.studio import Studio, Who, now
 from memorial_tasks.quality.inventory import ENTRIES
@@ -48,6 +49,18 @@ def facts_of(studio: Studio, order: OrderRow) -> Facts:
     )
 
 
+@contextmanager
+def refusals_told(studio: Studio, order: OrderRow, who: Who, kind: str, act: str) -> Iterator[None]:
+    """Whatever consent refuses inside is in the audit log, in a transaction of its own: the act's is rolled back."""
+    try:
+        yield
+    except (ConsentRefused, IntegrityError) as error:
+        code = "consent.tampered" if isinstance(error, IntegrityError) else "consent.refused"
+        with studio.transaction() as connection:
+            studio.audit(connection, kind, who, order, decision="refused", reason_code=code, data={"act": act})
+        raise
+
+
 def require_consent(studio: Studio, order_id: str, who: Who) -> None:
     """Raise `ConsentRefused` unless consent covers the order now; the answer and its reason go into the audit log.
 
@@ -55,15 +68,16 @@ def require_consent(studio: Studio, order_id: str, who: Who) -> None:
     """
     with studio.transaction() as connection:
         order = studio.order(connection, order_id)
-        decision, _ = decide_order(
-            connection,
-            order_id,
-            studio.keys.trusted,
-            KeyringSealer(studio.keyring),
-            now=now(),
-            purpose=order.purpose,
-            facts=facts_of(studio, order),
-        )
+        with refusals_told(studio, order, who, "consent.decided", "decide"):
+            decision, _ = decide_order(
+                connection,
+                order_id,
+                studio.keys.trusted,
+                KeyringSealer(studio.keyring),
+                now=now(),
+                purpose=order.purpose,
+                facts=facts_of(studio, order),
+            )
         against = decision.against
         studio.audit(
             connection,
@@ -88,19 +102,21 @@ def require_consent(studio: Studio, order_id: str, who: Who) -> None:
 
 
 def permit_for(studio: Studio, connection: Connection, order: OrderRow, act: str, modalities: Sequence[str]) -> str:
-    """A fresh permit for one act of one order; `ConsentRefused` when consent does not cover it now."""
-    token, _ = grant_permit(
-        connection,
-        order.order_id,
-        studio.keys,
-        KeyringSealer(studio.keyring),
-        steps=[act],
-        now=now(),
-        lifetime=timedelta(minutes=studio.settings.permit_minutes),
-        purpose=order.purpose,
-        modalities=[Modality(word) for word in modalities] or list(Modality),
-        facts=facts_of(studio, order),
-    )
+    """A fresh permit for one act of one order; `ConsentRefused`, said in the audit log, when consent does not cover it
+    now."""
+    with refusals_told(studio, order, Who("service", "consent"), "permit.refused", act):
+        token, _ = grant_permit(
+            connection,
+            order.order_id,
+            studio.keys,
+            KeyringSealer(studio.keyring),
+            steps=[act],
+            now=now(),
+            lifetime=timedelta(minutes=studio.settings.permit_minutes),
+            purpose=order.purpose,
+            modalities=[Modality(word) for word in modalities] or list(Modality),
+            facts=facts_of(studio, order),
+        )
     return token
 
 

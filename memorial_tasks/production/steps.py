@@ -17,7 +17,7 @@ from memorial_tasks.domain.job import ArtifactRef, Job, Result
 from memorial_tasks.domain.permit import Permit
 from memorial_tasks.domain.words import MaterialKind, OrderState
 from memorial_tasks.errors import ConsentRefused, InputRefused, MemorialError, PermitRefused, QualityRefused
-from memorial_tasks.production.consents import permit_for, release_key
+from memorial_tasks.production.consents import permit_for, refusals_told, release_key
 from memorial_tasks.production.credentials import signing_credential, watermark_key
 from memorial_tasks.production.graph import DOCUMENT, INPUTS, MATERIAL, gather, seed_of, sources
 from memorial_tasks.production.params import step_params
@@ -133,7 +133,8 @@ def prepare(studio: Studio, order_id: str, step: str, who: Who) -> Prepared | St
     """
     with studio.transaction() as connection:
         order = studio.order(connection, order_id)
-        require_runnable(order)
+        with refusals_told(studio, order, who, "step.refused", step):
+            require_runnable(order)
         planned = plan(studio, connection, order, step)
         token = permit_for(studio, connection, order, step, modalities_of(step))
     permit, data_key = release_key(studio, token, order, step, who)
