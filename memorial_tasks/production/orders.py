@@ -5,7 +5,7 @@ import shutil
 from memorial_tasks.database import registry
 from memorial_tasks.domain.words import OrderState
 from memorial_tasks.errors import ConsentRefused, InputRefused, MemorialError, QualityRefused
-from memorial_tasks.production.consents import require_consent
+from memorial_tasks.production.consents import refusals_told, require_consent
 from memorial_tasks.production.steps import reason_code
 from memorial_tasks.production.studio import Studio, Who
 
@@ -53,16 +53,17 @@ def begin(studio: Studio, order_id: str, who: Who) -> None:
     """
     with studio.transaction() as connection:
         order = studio.order(connection, order_id, lock=True)
-        if order.run_id and who.run_id and order.run_id != who.run_id:
-            raise ConsentRefused(
-                "the order belongs to another run",
-                where=order_id,
-                remedy="use 'memorial order run', which names the run",
-            )
-        if order.state not in (*OPEN, OrderState.DELIVERED):
-            raise ConsentRefused(
-                f"the order is {order.state}", where=order_id, remedy="see 'memorial order show', then run it again"
-            )
+        with refusals_told(studio, order, who, "order.refused", "begin"):
+            if order.run_id and who.run_id and order.run_id != who.run_id:
+                raise ConsentRefused(
+                    "the order belongs to another run",
+                    where=order_id,
+                    remedy="use 'memorial order run', which names the run",
+                )
+            if order.state not in (*OPEN, OrderState.DELIVERED):
+                raise ConsentRefused(
+                    f"the order is {order.state}", where=order_id, remedy="see 'memorial order show', then run it again"
+                )
         if who.run_id and not order.run_id:
             registry.set_run(connection, order_id, who.run_id)  # triggered from Airflow's own form
         registry.set_state(connection, order_id, OrderState.RUNNING, allowed_from=OPEN)
