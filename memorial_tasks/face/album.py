@@ -73,7 +73,9 @@ def learn_album(
     }
     figures["path_length"] = path_length(generator, config.noise, network, seed)
     nearest = nearest_training_distance(made, real)
-    neighbours = nearest_training_distance(real, torch.roll(real, 1, 0)) if len(real) > 1 else torch.ones(1)
+    neighbours = [
+        nearest_training_distance(real[i : i + 1], torch.cat([real[:i], real[i + 1 :]])) for i in range(len(real))
+    ]
     return {
         "side": config.side,
         "steps": len(trained.curves),
@@ -81,7 +83,7 @@ def learn_album(
         "feature_network": network.name,
         "figures": {name: round(value, 5) for name, value in figures.items()},
         "nearest_training_rms": round(float(nearest.median()), 4),
-        "photos_nearest_each_other_rms": round(float(neighbours.median()), 4),
+        "photos_nearest_each_other_rms": round(float(torch.cat(neighbours).median()), 4),
         "curves": [{k: round(v, 4) for k, v in row.items()} for row in trained.curves[:: max(1, config.steps // 100)]],
         "note": "few pictures make every such figure uncertain; compare them only within this album",
     }

@@ -101,7 +101,7 @@ def _peers(
         made = {n: evaluate.refined(peer.generators[n], found) for n, found in exams.items()}
         found_score = evaluate.score(made, tests)
         rows |= {f"face.{name}_psnr": found_score.psnr, f"face.{name}_sharpness": found_score.sharpness}
-    gan = GanConfig(side=32, width=16, noise=64, batch=16, steps=400)
+    gan = GanConfig(side=32, width=24, noise=64, batch=16, steps=1200, ema=0.99, r1_gamma=0.2)
     album = portraits(replace(bank, crops=bank.crops[learn]), 32)
     unseen = portraits(replace(bank, crops=bank.crops[exam]), 32)
     trained = train_portrait_gan(album, gan, 1)

@@ -24,6 +24,7 @@ def test_the_album_shows_portraits_and_says_how_far_they_are(tmp_path: Path) -> 
     assert (tmp_path / "between.png").stat().st_size > 500
     assert card["feature_network"] == "random"
     assert card["pictures"] == len(TALKING)
+    assert card["photos_nearest_each_other_rms"] > 0
     assert {"fd_random", "kd_random", "untrained_kd_random", "path_length"} <= set(card["figures"])
 
 
@@ -58,7 +59,8 @@ def test_a_killed_portrait_training_goes_on_to_the_very_same_weights(tmp_path: P
 
 def test_every_config_can_be_read_and_names_its_networks() -> None:
     assert names() == ["cpu", "production", "tiny"]
-    assert portrait_config("tiny") is None
+    assert portrait_config("tiny") is portrait_config("cpu") is None
+    assert portrait_config("production") is not None
     for name in names():
         assert recipe(name).name == name
         assert all(size % 2 ** (len(recipe(name).channels) - 1) == 0 for size in (48 * recipe(name).scale * 2,))
