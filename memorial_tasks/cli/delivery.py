@@ -52,7 +52,7 @@ def list_order(order: OrderArgument, as_json: Json = False) -> None:
     """What was delivered where, every link with its state, and who may receive the film."""
     from memorial_tasks.database import registry
     from memorial_tasks.delivery.links import consented
-    from memorial_tasks.delivery.recipients import permitted
+    from memorial_tasks.delivery.recipients import described
     from memorial_tasks.delivery.registry import list_downloads, list_links
     from memorial_tasks.errors import ConsentRefused
     from memorial_tasks.production.studio import Studio
@@ -63,9 +63,9 @@ def list_order(order: OrderArgument, as_json: Json = False) -> None:
         deliveries = registry.list_deliveries(connection, order)
         links, downloads = list_links(connection, order), list_downloads(connection, order)
         try:
-            recipients = list(permitted(consented(studio, connection, row)))
+            recipients = described(consented(studio, connection, row))
         except ConsentRefused:
-            recipients = []
+            recipients = {}
     if as_json:
         return emit(
             {
@@ -73,7 +73,7 @@ def list_order(order: OrderArgument, as_json: Json = False) -> None:
                 "deliveries": [_delivery(one) for one in deliveries],
                 "links": [_link(one) for one in links],
                 "hand_overs": len(downloads),
-                "recipients": recipients,
+                "recipients": [{"recipient": ref, "who": who} for ref, who in recipients.items()],
             }
         )
     for one in deliveries:
@@ -84,8 +84,9 @@ def list_order(order: OrderArgument, as_json: Json = False) -> None:
         used = f"{link['used']} of {link['downloads']}"
         table.add_row(link["link_id"], link["state"], used, link["expires_at"][:16], str(link["wrong_codes"]))
     out.print(table if links else "no links")
-    names = ", ".join(recipients) or "nobody: consent does not hold now"
-    return out.print(f"may receive it: {names} (names: 'memorial consent show {order}')")
+    for ref, who in recipients.items():
+        out.print(f"may receive it: {ref} ({who})")
+    return None if recipients else out.print("nobody may receive it: consent does not hold now")
 
 
 @app.command()

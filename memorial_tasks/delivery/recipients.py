@@ -22,6 +22,12 @@ def permitted(record: ConsentRecord) -> dict[str, str]:
     return found
 
 
+def described(record: ConsentRecord) -> dict[str, str]:
+    """Reference -> who that is, without a name: the relation, or the place in the consent's list."""
+    relations = {party.party_id: str(party.relation or "") for party in (*record.grantors, *record.co_kin)}
+    return {ref: relations.get(ref) or f"recipient {ref[1:]} of the consent" for ref in permitted(record)}
+
+
 def choose(record: ConsentRecord, given: str) -> str:
     """The reference of the recipient meant by `given` (a reference, or a name); the only one when nothing is given.
 

@@ -37,7 +37,7 @@ def test_an_operator_makes_lists_and_revokes_a_link(films: Any) -> None:
     assert timedelta(days=6.9) < until - datetime.now(UTC) < timedelta(days=7.1)
     listed = memorial(films, "list", order)
     assert [(one["link_id"], one["state"], one["used"]) for one in listed["links"]] == [(made["link_id"], "open", 0)]
-    assert listed["recipients"] == [made["recipient"]]
+    assert listed["recipients"] == [{"recipient": made["recipient"], "who": "daughter"}]
     assert made["code"] not in json.dumps(listed)
     assert "林晓" not in json.dumps(listed, ensure_ascii=False)
     assert memorial(films, "revoke", made["link_id"]) == {"revoked": [made["link_id"]]}

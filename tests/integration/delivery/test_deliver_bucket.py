@@ -2,6 +2,7 @@
 is proved here is what we ask for, what we read back, and what is left after every accident."""
 
 import hashlib
+import os
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from memorial_tasks.errors import ConsentRefused, IntegrityError, MemorialError,
 from memorial_tasks.production import deliveries
 from memorial_tasks.production.deliveries import deliver, withdraw_deliveries
 from memorial_tasks.production.studio import Who
+from memorial_tasks.vault.store import EncryptedStore, S3Store
 
 pytestmark = pytest.mark.integration
 WHO = Who("person", "tester")
@@ -235,3 +237,15 @@ def test_the_signer_may_read_one_object_for_as_short_as_it_goes(cloud: Any, monk
     }
     assert [one["Action"] for one in statements] == ["s3:GetObject", "kms:Decrypt"]
     assert asked[0]["DurationSeconds"] == 900
+
+
+def test_a_vault_in_a_bucket_is_read_as_a_stream(films: Any, cloud: Any, tmp_path: Path) -> None:
+    source, content, key = tmp_path / "film", os.urandom(3_500_000), b"k" * 32
+    source.write_bytes(content)
+    vault = EncryptedStore(S3Store(BUCKET, "vault", endpoint=cloud.endpoint), key, tmp_path)
+    vault.put("vault://orders/o-1/film.mp4", source)
+    pieces = list(vault.chunks("vault://orders/o-1/film.mp4"))
+    assert b"".join(pieces) == content
+    assert max(len(piece) for piece in pieces) == 1 << 20
+    with pytest.raises(MemorialError, match="not in the vault"):
+        next(vault.chunks("vault://orders/o-1/nothing.mp4"))
