@@ -321,6 +321,7 @@ def renew(
     until = valid_until or now + (record.valid_until - record.valid_from)
     newer = record.model_copy(
         update={
+            "schema_version": "memorial-consent-2",
             "version": record.version + 1,
             "supersedes": json.loads(consent.skeleton)["commitment"],
             "created_at": now,

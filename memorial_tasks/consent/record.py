@@ -30,7 +30,6 @@ from memorial_tasks.domain.order import EvidenceKind, Order, Paper, Record
 from memorial_tasks.domain.words import Modality, Purpose, Relation
 from memorial_tasks.errors import IntegrityError
 
-SCHEMA_VERSION = "memorial-consent-1"
 ADULT_YEARS = 18
 RETENTION = timedelta(days=3 * 365)  # of the record's skeleton after the consent ended
 
@@ -185,17 +184,20 @@ class Scope(Record):
 
 
 class Controller(Record):
-    """The studio (ISO/IEC TS 27560 `pii_controllers`, a party with name, address and contact)."""
+    """The studio (ISO/IEC TS 27560 `pii_controllers`): a party with id, name, address, contact, type and role."""
 
     name: str = "Memorial Studio"
     address: str = "as stated in the contract"
     contact: str = "the studio's consent office"
+    party_id: str = "controller"
+    party_type: Literal["organisation"] = "organisation"
+    party_role: Literal["pii_controller"] = "pii_controller"
 
 
 class ConsentRecord(Record):
     """One version of one consent, complete. Contains personal data: store it sealed, never log it."""
 
-    schema_version: Literal["memorial-consent-1"] = "memorial-consent-1"
+    schema_version: Literal["memorial-consent-1", "memorial-consent-2"] = "memorial-consent-2"
     consent_id: str
     version: int = Field(ge=1)
     supersedes: str = ""  # commitment of the version before
@@ -257,11 +259,12 @@ def canonical(value: Any) -> bytes:
 
 
 def plain(record: ConsentRecord) -> dict[str, Any]:
-    """The record as plain JSON data, as it is signed. A field added since version 1 is left out where it is empty, so
-    that records signed before it existed keep their bytes."""
+    """The record as plain JSON data, as it is signed. A record of schema 1 is without the fields that came with schema
+    2, so that it keeps the bytes it was signed with."""
     full = record.model_dump(mode="json")
-    if not full["dated_later"]:
+    if record.schema_version == "memorial-consent-1":
         del full["dated_later"]
+        full["controller"] = {name: full["controller"][name] for name in ("name", "address", "contact")}
     return full
 
 
@@ -398,6 +401,7 @@ def record_from_order(
     supersedes: str = "",
     salt: str | None = None,
     captured: Mapping[str, tuple[str, date]] | None = None,
+    controller: Controller | None = None,
     locations: Sequence[str] = ("the studio's own machines",),
 ) -> ConsentRecord:
     """The consent record an order document amounts to.
@@ -411,6 +415,7 @@ def record_from_order(
         now: time of entry, time zone aware.
         captured: material file as the order names it -> its SHA-256, and the day its camera wrote into it. Only what
             lies after the death is kept.
+        controller: the studio, as its settings name it.
 
     Raises:
         KeyError: a paper the order names has no digest.
@@ -501,6 +506,7 @@ def record_from_order(
         co_kin=tuple(co_kin),
         evidence=tuple(papers),
         third_parties=third,
+        controller=controller or Controller(),
         notice=Notice(
             version=NOTICE_VERSION,
             language=order.language,

@@ -573,6 +573,33 @@ def _boundaries_that_break() -> dict[str, tuple[str, World]]:
             "cn.rank",
             World({"grantors": [HOLDER | {"relation": "executor", "evidence": ["p/notary.pdf", DEATH, "p/rank.pdf"]}]}),
         ),
+        "naming a person, and no purpose, covers nothing wide": (
+            "cn.wide_purpose",
+            World(
+                _subject(lifetime_arrangement={"kind": "names_person", "person": "G", "evidence": ["p/will.pdf"]}),
+                purpose=wide,
+            ),
+        ),
+        "naming somebody else for this purpose lends nothing to the grantor": (
+            "cn.wide_purpose",
+            World(
+                _subject(
+                    lifetime_arrangement={
+                        "kind": "names_person",
+                        "person": "Z",
+                        "purposes": ["film"],
+                        "evidence": ["p/will.pdf"],
+                    }
+                ),
+                purpose=Purpose.FILM,
+            ),
+        ),
+        "China: an advertisement": ("cn.wide_purpose", World(purpose=Purpose.COMMERCIAL)),
+        "China: a film": ("cn.wide_purpose", World(purpose=Purpose.FILM)),
+        "EU: an advertisement": ("eu.released", _eu(Purpose.COMMERCIAL)),
+        "CA: an advertisement": ("us_ca.released", _us("US-CA", Purpose.COMMERCIAL)),
+        "TN: an advertisement": ("us_tn.property", _us("US-TN", Purpose.COMMERCIAL)),
+        "elsewhere: an advertisement": ("default.wide_purpose", _us("US-TX", Purpose.COMMERCIAL)),
         "naming a person covers no purpose the paper does not name": (
             "cn.wide_purpose",
             World(
