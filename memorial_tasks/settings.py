@@ -36,6 +36,13 @@ class Settings(BaseSettings):
     delivery_url: str | None = Field(default=None, description="https address under which the family reaches the links")
     delivery_port: int = Field(default=8090, ge=1, le=65535, description="port of the link gate")
     operator: str = Field(default="operator", description="who acts when the command is used")
+    controller_name: str = Field(default="Memorial Studio", min_length=1, description="the studio's name in consents")
+    controller_address: str = Field(
+        default="as stated in the contract", min_length=1, description="its postal address, for consents and receipts"
+    )
+    controller_contact: str = Field(
+        default="the studio's consent office", min_length=1, description="where a family says stop: telephone or e-mail"
+    )
     profile: str = Field(default="development", pattern="^(development|production)$")
     producer_code: str = Field(default="0" * 27, description="27-character provider code of the AIGC label")
     signing_chain: Path | None = Field(default=None, description="PEM chain that signs manifests, leaf first")

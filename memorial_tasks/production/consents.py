@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from memorial_tasks.consent.acts import approve_evidence
 from memorial_tasks.consent.erasure import receipt_file
 from memorial_tasks.consent.events import ConsentEvent, EventType, next_event
-from memorial_tasks.consent.record import ConsentRecord, record_from_order, script_digest
+from memorial_tasks.consent.record import ConsentRecord, Controller, record_from_order, script_digest
 from memorial_tasks.consent.registry import audit_word, decide_order, grant_permit, refusal, release
 from memorial_tasks.consent.rules import Facts, Reason, decide
 from memorial_tasks.consent.rules.house import CLOCK_GRACE
@@ -22,6 +22,7 @@ from memorial_tasks.errors import ConsentRefused, IntegrityError, PermitRefused,
 from memorial_tasks.production.order_file import OrderFile
 from memorial_tasks.production.studio import Studio, Who, now
 from memorial_tasks.quality.inventory import ENTRIES
+from memorial_tasks.settings import Settings
 
 MATERIAL = frozenset(ENTRIES.values())
 # What a second person or time can still mend is no reason to refuse a submission.
@@ -36,6 +37,13 @@ FIELDS = {
     "house.grantor_adult": "grantors",
     "house.minor_subject": "subject.died",
 }
+
+
+def controller_of(settings: Settings) -> Controller:
+    """The studio as a party of the consent record."""
+    return Controller(
+        name=settings.controller_name, address=settings.controller_address, contact=settings.controller_contact
+    )
 
 
 def facts_of(studio: Studio, order: OrderRow) -> Facts:

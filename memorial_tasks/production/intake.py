@@ -22,7 +22,7 @@ from memorial_tasks.database.registry import MaterialRow, NewOrder
 from memorial_tasks.domain.order import Order
 from memorial_tasks.domain.words import MaterialKind
 from memorial_tasks.errors import InputRefused, MemorialError, Problem, Unavailable
-from memorial_tasks.production.consents import MATERIAL, submission_problems
+from memorial_tasks.production.consents import MATERIAL, controller_of, submission_problems
 from memorial_tasks.production.order_file import OrderFile, read_order
 from memorial_tasks.production.studio import Studio, Who, now
 from memorial_tasks.quality.inventory import list_material
@@ -198,6 +198,7 @@ def submit(studio: Studio, path: Path, who: Who, say: Say = lambda _: None) -> s
             subject_id=subject,
             now=now(),
             captured={file: (digest_of[file], day) for file, day in found.captured.items()},
+            controller=controller_of(studio.settings),
         )
         new = NewOrder(
             order_id=order.order,
