@@ -53,6 +53,7 @@ def _checks(settings: Settings) -> Iterator[Check]:
     yield from _database(settings)
     yield from _keys(settings)
     yield _store(settings)
+    yield _delivery(settings)
     yield _assets(settings)
     yield _audit(settings)
     yield _airflow(settings)
@@ -112,6 +113,20 @@ def _store(settings: Settings) -> Check:
     except Exception as error:
         return Check("vault", False, type(error).__name__, "check MEMORIAL_STORE and its credentials")
     return Check("vault", True, settings.store_url.split("://")[0])
+
+
+def _delivery(settings: Settings) -> Check:
+    """Where films go, whether it may be used for that, and whether links can be reached from outside."""
+    from memorial_tasks.production.deliveries import target_of
+
+    target = target_of(settings)
+    try:
+        target.check()
+    except MemorialError as error:
+        return Check("delivery", False, error.what, error.remedy)
+    if settings.profile == "production" and not (settings.delivery_url or "").startswith("https://"):
+        return Check("delivery", False, "links have no https address", "set MEMORIAL_DELIVERY_URL to the proxy's")
+    return Check("delivery", True, "this machine's folder" if target.name == "local" else target.name)
 
 
 def _assets(settings: Settings) -> Check:
