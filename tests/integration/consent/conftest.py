@@ -88,13 +88,12 @@ class House:
         order_id: str = "order-1",
         *,
         operator: str = "ann",
-        subject: str = "",
+        subject_id: str = "",
         captured: Mapping[str, tuple[str, date]] | None = None,
         **changes: Any,
     ) -> ConsentRecord:
-        """Submits an order as far as consent sees it; `subject`: an id other than the order's own."""
-        if not subject:
-            subject = f"sub-{order_id}"
+        """Submits an order as far as consent sees it; `subject_id`: an id other than the order's own."""
+        subject = subject_id or f"sub-{order_id}"
         order = Order.model_validate(document_of(order_id, changes))
         self.studio.keyring.create(subject)
         papers = {path: sha256(path.encode()).hexdigest() for path in _papers(order)}

@@ -446,7 +446,7 @@ def test_a_withdrawal_destroys_nothing_another_grantor_rightfully_gave(house: An
 
 def test_orders_that_share_a_subject_keep_its_key_until_the_last_has_ended(house: Any, at_night: Any) -> None:
     for order in ("order-1", "order-2"):
-        house.enter(order, subject="sub-shared")
+        house.enter(order, subject_id="sub-shared")
         folder = house.studio.settings.vault_dir / "orders" / order
         folder.mkdir(parents=True)
         (folder / "film.mp4").write_bytes(b"sealed")
