@@ -7,8 +7,9 @@ film, label and signature, human review, consent once more, delivery. One run is
 
 **Inputs and form fields.** `order`: the id that `memorial order submit` printed. No names, no files, no scripts.
 
-**What a human must decide.** The task *Review the film*: watch the film and look at the findings; *Approve* only
-what the family may see. No answer within seven days is a rejection.
+**What a human must decide.** Wherever the studio asks (`MEMORIAL_REVIEW_AT`: script, voice, still, film): read, listen,
+look, watch; *Approve* only what the family may see. A film for a wider public needs two persons. A rejection says what
+is wrong and by that what the next try changes. No answer within seven days is a rejection.
 
 **Outputs and where they land.** Every result is encrypted in the vault; the film goes to the deliveries folder of
 the studio. The order's page, `memorial order show ORDER` and `memorial audit report ORDER` tell what happened.
@@ -28,7 +29,8 @@ from datetime import timedelta
 
 from airflow.sdk import Param, dag
 
-from memorial_tasks.airflow.acts import HOUSE, FilmReview, act_task
+from memorial_tasks.airflow.acts import HOUSE, act_task
+from memorial_tasks.airflow.reviews import review_task
 from memorial_tasks.airflow.steps import step_task
 from memorial_tasks.airflow.tags import Tag
 from memorial_tasks.production import acts
@@ -70,27 +72,22 @@ def memorial_order() -> None:
     output = step_task("output_gate", display="Measure the film")
     film = act_task("accept_film", acts.film_gate, display="Accept the film", doc="The output gate.")
     package = step_task("package", display="Pack what the family gets")
-    review = FilmReview(
-        task_id="review_film",
-        task_display_name="Review the film",
-        subject="Release the film of order {{ params.order }}?",
-        body=acts.REVIEW_BODY,
-        defaults="Reject",
-        params={"reason": Param(type=["null", "string"], default=None, title="Reason, without names", maxLength=500)},
-        response_timeout=timedelta(days=7),
-        doc_md="A person watches the film. Approving certifies: this is what the family asked for, and it is labelled.",
-    )
+    script_review = review_task("script", display="Review the script")
+    voice_review = review_task("voice", display="Review the voice")
+    still_review = review_task("still", display="Review the face")
+    film_review = review_task("film", display="Review the film")
+    second_review = review_task("film", display="Review the film, second person", second=True)
     again = act_task(
         "check_release", acts.release_gate, display="Check consent again", doc="Consent and approval, anew."
     )
     deliver = act_task("deliver", acts.hand_over, display="Deliver the film", doc="Once, whole, labelled.", minutes=60)
     close = act_task("close", acts.finish, display="Close the order", doc="Ends the permits.")
 
-    consent >> ingest >> quality >> material >> [prepare_face, prepare_voice]
+    consent >> ingest >> quality >> material >> script_review >> [prepare_face, prepare_voice]
     prepare_face >> train_face
     prepare_voice >> train_voice
-    [train_face, train_voice] >> direct >> speak >> animate >> compose >> seal >> output >> film
-    film >> package >> review >> again >> deliver >> close
+    [train_face, train_voice] >> direct >> speak >> voice_review >> still_review >> animate >> compose >> seal
+    seal >> output >> film >> package >> film_review >> second_review >> again >> deliver >> close
 
 
 memorial_order()

@@ -6,7 +6,7 @@ Only the control plane and the command read settings; steps get everything throu
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -82,10 +82,23 @@ class Settings(BaseSettings):
     pod_poll_seconds: float = Field(default=10.0, ge=0.2, le=300, description="how often a pod is looked at")
     pod_patience_minutes: int = Field(default=15, ge=1, description="how long the cluster may be out of reach")
     base_url: str | None = Field(default=None, description="address under which people reach Airflow's pages")
+    otel_endpoint: str | None = Field(default=None, description="OTLP collector for metrics, http://host:4318")
+    json_logs: bool = Field(default=False, description="Airflow's and the command's own lines as JSON")
     batch_orders: int | None = Field(
         default=None, ge=1, le=1000, description="orders a batch lets work at once; empty: the GPU pool's slots"
     )
+    review_at: str = Field(default="film", description="where a person is asked: script,voice,still,film")
+    review_by_others: bool = Field(default=False, description="whoever entered an order may not approve its film")
+    reviewers: str = Field(default="", description="further accounts of the local pages, comma separated")
     batch_hours: int = Field(default=10, ge=1, le=23, description="after so many hours a batch starts nothing more")
+
+    @field_validator("review_at")
+    @classmethod
+    def _the_film_is_always_seen(cls, given: str) -> str:
+        points = {word.strip() for word in given.split(",")}
+        if "film" not in points or points - {"script", "voice", "still", "film"}:
+            raise ValueError("name film, and script, voice or still where wanted; the film is always reviewed")
+        return given
 
     @cached_property
     def root(self) -> Path:

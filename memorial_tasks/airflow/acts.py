@@ -4,7 +4,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
@@ -71,70 +70,3 @@ def act_task(name: str, act: Callable[[Any, str, Any], Any], *, display: str, do
         guarded(act)
 
     return run()
-
-
-class FilmReview(ApprovalOperator):
-    """Puts the sealed film before a person and records the answer in the registry and the audit log.
-
-    Default and time-out are "Reject"; an answer without a responder is no approval. The answer is bound to the digest
-    of the film that was shown, so an approval never carries over to another film.
-    """
-
-    def execute(self, context: Any) -> Any:
-        from memorial_tasks.production.review import open_review, sealed_at
-        from memorial_tasks.production.studio import Studio
-
-        studio, order = Studio.open(), order_of(context)
-        if open_review(studio, order, who(context)) is None:
-            self.log.info("this film is approved already")
-            return None
-        given = self._given(context)
-        if given and given["responded_at"] > sealed_at(studio, order):
-            return self.execute_complete(context, given)
-        return super().execute(context)
-
-    def _given(self, context: Any) -> dict[str, Any] | None:
-        """An answer that was given but not acted upon.
-
-        Airflow 3.3.2 can lose one: when the answer comes before its scheduler has noticed that the question was
-        parked, it takes the parked attempt's end for a foreign change and tries the task again; asking anew
-        would throw a person's decision away.
-        """
-        from airflow.sdk.exceptions import AirflowRuntimeError
-        from airflow.sdk.execution_time.hitl import get_hitl_detail_content_detail
-
-        if context["ti"].try_number == 1:
-            return None
-        try:
-            found = get_hitl_detail_content_detail(ti_id=context["ti"].id)
-        except AirflowRuntimeError:
-            return None
-        if not found.response_received or found.responded_at is None:
-            return None
-        person = found.responded_by_user
-        return {
-            "timedout": False,
-            "chosen_options": list(found.chosen_options or []),
-            "params_input": found.params_input or {},
-            "responded_at": found.responded_at,
-            "responded_by_user": {"id": person.id, "name": person.name} if person else None,
-        }
-
-    def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
-        from memorial_tasks.production.review import record_decision
-        from memorial_tasks.production.studio import Studio
-
-        actor = who(context)
-        responder = event.get("responded_by_user") or {}
-        params = event.get("params_input") or {}
-        approved = record_decision(
-            Studio.open(),
-            order_of(context),
-            approved=self.APPROVE in event.get("chosen_options", []),
-            reviewer=responder.get("id") or None,
-            reason=str(params.get("reason") or ""),
-            review_id=f"{actor.run_id}.{actor.task_id}.{actor.attempt}",
-            who=actor,
-        )
-        answer = {**event, "chosen_options": [self.APPROVE if approved else self.REJECT]}
-        return super().execute_complete(context, answer)

@@ -13,9 +13,10 @@ from memorial_tasks.settings import Settings
 REMEDY = "start the studio with 'memorial studio start' and look at 'memorial doctor'"
 
 
-def open_client(settings: Settings) -> "AirflowClient":
-    """A session of the operator's account with this studio's Airflow."""
-    return AirflowClient(f"http://127.0.0.1:{settings.api_port}", settings.operator, operator_password(settings))
+def open_client(settings: Settings, account: str = "", password: str = "") -> "AirflowClient":
+    """A session with this studio's Airflow: of the operator, or of the account whose password is given."""
+    account, password = (account, password) if account else (settings.operator, operator_password(settings))
+    return AirflowClient(f"http://127.0.0.1:{settings.api_port}", account, password)
 
 
 class AirflowClient:

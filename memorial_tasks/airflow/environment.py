@@ -46,6 +46,21 @@ def operator_password(settings: Settings) -> str:
     return _secrets(settings.airflow_home)["password"]
 
 
+def accounts(settings: Settings) -> dict[str, str]:
+    """Name and password of every account of the local pages: the operator, and the reviewers the settings name."""
+    made = _secrets(settings.airflow_home)
+    given = [name.strip() for name in settings.reviewers.split(",")]
+    names = [name for name in given if name and name != settings.operator]
+    path = settings.airflow_home / "reviewers.json"
+    with (settings.airflow_home / ".lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        known: dict[str, str] = json.loads(path.read_text()) if path.is_file() else {}
+        if set(names) - set(known):
+            known |= {name: secrets.token_urlsafe(18) for name in names if name not in known}
+            write_private(path, json.dumps(known).encode())
+    return {settings.operator: made["password"]} | {name: known[name] for name in names}
+
+
 def metadata_url(database_url: str) -> str:
     """SQLAlchemy address of Airflow's own database, beside ours on the same server."""
     from psycopg2.extensions import parse_dsn
@@ -63,7 +78,8 @@ def airflow_environment(settings: Settings, database_url: str) -> dict[str, str]
     """The whole environment of every Airflow component of this studio."""
     home, made = settings.airflow_home, _secrets(settings.airflow_home)
     passwords = home / "passwords.json"
-    write_private(passwords, json.dumps({settings.operator: made["password"]}).encode())
+    people = accounts(settings)
+    write_private(passwords, json.dumps(people).encode())
     address = f"http://127.0.0.1:{settings.api_port}"
     configuration = {
         "AIRFLOW_HOME": str(home),
@@ -75,7 +91,9 @@ def airflow_environment(settings: Settings, database_url: str) -> dict[str, str]
         "AIRFLOW__CORE__FERNET_KEY": made["fernet"],
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{settings.operator}:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(
+            f"{name}:{'admin' if name == settings.operator else 'user'}" for name in people
+        ),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": metadata_url(database_url),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_POOL_SIZE": "3",
@@ -101,6 +119,9 @@ def airflow_environment(settings: Settings, database_url: str) -> dict[str, str]
         "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "True",
         "AIRFLOW__TRIGGERER__CAPACITY": "50",
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
+        "AIRFLOW__LOGGING__JSON_LOGS": str(settings.json_logs),
+        "AIRFLOW__METRICS__OTEL_ON": str(settings.otel_endpoint is not None),
+        "AIRFLOW__METRICS__LEGACY_NAMES_ON": "False",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "MEMORIAL_HOME": str(settings.root),
         "NO_PROXY": "127.0.0.1,localhost",
@@ -108,6 +129,9 @@ def airflow_environment(settings: Settings, database_url: str) -> dict[str, str]
         # Face and voice train side by side: threads that wait for a core spin, and both get slower than alone.
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) // 2))),
     }
+    if settings.otel_endpoint:
+        configuration["OTEL_EXPORTER_OTLP_ENDPOINT"] = settings.otel_endpoint
+        configuration["OTEL_EXPORTER_OTLP_PROTOCOL"] = "http/protobuf"
     # Every setting travels to the workers as it is here, or a task would act for another studio.
     for name, value in settings.model_dump(exclude={"home"}, exclude_none=True).items():
         if value != "":

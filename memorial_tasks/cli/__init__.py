@@ -17,6 +17,7 @@ def application() -> typer.Typer:
     app.command()(studio.init)
     app.command()(studio.doctor)
     app.command()(verify.verify)
+    app.command()(order.render)
     app.command()(consent.erase)
     app.add_typer(order.app, name="order")
     app.add_typer(batch.app, name="batch")

@@ -1,17 +1,18 @@
 """How the commands reach the studio's Airflow."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from memorial_tasks.errors import MemorialError, Unavailable
 from memorial_tasks.settings import Settings
 
 
-def client(settings: Settings) -> Any:
-    """A session of the operator's account."""
+def client(settings: Settings, account: str = "", password: str = "") -> Any:
+    """A session of the operator's account, or of the account whose password is given."""
     from memorial_tasks.airflow.client import open_client
 
-    return open_client(settings)
+    return open_client(settings, account, password)
 
 
 # Airflow 3.3.2 can lose an answer that arrives before its scheduler has noticed that the question was parked: it takes
@@ -19,10 +20,13 @@ def client(settings: Settings) -> Any:
 SETTLED, TAKEN_UP = 5.0, 120.0
 
 
-def answer_review(airflow: Any, dag: str, run_id: str, task: str, option: str, reason: str | None) -> dict[str, Any]:
+def answer_review(
+    airflow: Any, dag: str, run_id: str, task: str, option: str, reason: str | None, causes: Sequence[str] = ()
+) -> dict[str, Any]:
     """Answer a review and stay until the answer was taken up.
 
-    Raises `MemorialError` when nothing is asked, `Unavailable` when the answer was not taken up in time.
+    Raises `MemorialError` when nothing is asked or the answer did not count and the question is open again,
+    `Unavailable` when the answer was not taken up in time.
     """
     answer: dict[str, Any] = {}
     began, since = time.monotonic(), 0.0
@@ -33,7 +37,13 @@ def answer_review(airflow: Any, dag: str, run_id: str, task: str, option: str, r
         if state == "awaiting_input":
             since = since or time.monotonic()
             if time.monotonic() - since >= SETTLED:
-                answer, since = airflow.answer(dag, run_id, task, option, {"reason": reason}), 0.0
+                if answer and not airflow.question(dag, run_id, task)["response_received"]:
+                    remedy = "another person has to answer"
+                    raise MemorialError("this answer does not count", where=run_id, remedy=remedy)
+                if not answer:
+                    form = {"causes": list(causes), "reason": reason}
+                    answer = airflow.answer(dag, run_id, task, option, form)
+                since = 0.0
         else:
             since = 0.0
             if not answer and time.monotonic() - began > TAKEN_UP / 2:

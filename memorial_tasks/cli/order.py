@@ -15,11 +15,15 @@ DAG = "memorial_order"
 
 
 def _summary(row: Any) -> dict[str, Any]:
+    from memorial_tasks.production.orders import next_action
+
     return {
         "order": row.order_id,
         "state": str(row.state),
         "reason_code": row.reason_code,
         "reason": row.reason,
+        "stage": row.stage,
+        "next_action": next_action(row.order_id, row.state, row.reason_code),
         "purpose": str(row.purpose),
         "language": row.language,
         "priority": row.priority,
@@ -149,13 +153,17 @@ def show(
     if as_json or manifest:
         return emit(document)
     out.print(f"[bold]{order}[/bold]  {row.state}  {row.reason}")
+    if document["next_action"]:
+        out.print(f"next: {document['next_action']}")
     table = Table("step", "state", "tries", "seconds", "memory MB", box=None, header_style="bold")
     for step in steps:
         seconds, memory = f"{step.wall_s or 0:.1f}", f"{step.peak_memory_mb or 0:.0f}"
         table.add_row(step.step, step.state, str(step.attempts), seconds, memory)
     out.print(table)
     for review in reviews:
-        out.print(f"review: {review.decision} by {review.reviewer} {review.decided_at:%Y-%m-%d %H:%M} {review.reason}")
+        why = " ".join([*review.causes, review.reason])
+        words = f"{review.subject_matter} {review.decision} by {review.reviewer}"
+        out.print(f"review: {words} {review.decided_at:%Y-%m-%d %H:%M} {why}")
     return out.print(f"film: {row.film_uri or 'not delivered'}")
 
 
@@ -170,11 +178,16 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Trigger the order's DAG run; a second call while it runs starts nothing new."""
+    from memorial_tasks.production.studio import Studio
+
+    _trigger(Studio.open(), order, follow=follow, approve=approve, as_json=as_json)
+
+
+def _trigger(studio: Any, order: str, *, follow: bool, approve: bool, as_json: bool) -> None:
     from memorial_tasks.cli.airflow import client
     from memorial_tasks.production.orders import restart
-    from memorial_tasks.production.studio import Studio, command_actor
+    from memorial_tasks.production.studio import command_actor
 
-    studio = Studio.open()
     with client(studio.settings) as airflow, studio.transaction() as connection:
         known = studio.order(connection, order)
         ended = airflow.over(DAG, known.run_id) if known.run_id else None
@@ -217,6 +230,41 @@ def _follow(airflow: Any, studio: Any, order: str, run_id: str, approve: bool, q
         if state in {"success", "failed"}:
             return bool(state == "success")
         time.sleep(1.0)
+
+
+@app.command()
+@answers
+def script(
+    order: OrderArgument,
+    file: Annotated[Path, typer.Argument(help="Text with one line a paragraph, or YAML with script and translation.")],
+    as_json: Json = False,
+) -> None:
+    """Give an order another script; nothing is made of it before the grantors agree to it."""
+    from memorial_tasks.production.script import change_script
+    from memorial_tasks.production.studio import Studio, command_actor
+
+    studio = Studio.open()
+    changed = change_script(studio, order, file, command_actor(studio.settings))
+    if as_json:
+        return emit({"order": order, "changed": changed})
+    if not changed:
+        return out.print(f"{order}: that is the script it has")
+    return out.print(f"{order}: the script is stored; when the grantors agree: memorial consent renew {order} --script")
+
+
+@answers
+def render(
+    order: OrderArgument,
+    script_file: Annotated[Path, typer.Option("--script", help="The other script: text or YAML.")],
+    as_json: Json = False,
+) -> None:
+    """Make another film of an order's models with another script; without consent to it the run is refused."""
+    from memorial_tasks.production.script import change_script
+    from memorial_tasks.production.studio import Studio, command_actor
+
+    studio = Studio.open()
+    change_script(studio, order, script_file, command_actor(studio.settings))
+    _trigger(studio, order, follow=False, approve=False, as_json=as_json)
 
 
 @app.command()

@@ -264,6 +264,12 @@ def set_revisions(connection: Connection, order_id: str, revisions: Mapping[str,
     _must_exist(changed, order_id)
 
 
+def set_script(connection: Connection, order_id: str, script_sha256: str) -> None:
+    """Remembers the digest of the script in force. Consent to it is another matter."""
+    changed = execute(connection, "UPDATE orders SET script_sha256 = %s WHERE order_id = %s", (script_sha256, order_id))
+    _must_exist(changed, order_id)
+
+
 def set_consent(connection: Connection, order_id: str, consent_id: str) -> None:
     """Binds the order to its consent record."""
     changed = execute(connection, "UPDATE orders SET consent_id = %s WHERE order_id = %s", (consent_id, order_id))
@@ -291,6 +297,16 @@ def add_material(connection: Connection, material: MaterialRow) -> None:
             material.media_type, material.sealed_name,
         ),
     )  # fmt: skip
+
+
+def replace_material(connection: Connection, material: MaterialRow) -> None:
+    """Points a document of the order to another object; what was made of the old one keeps naming that."""
+    changed = execute(
+        connection,
+        "UPDATE material SET uri = %s, sha256 = %s, size = %s WHERE order_id = %s AND material_id = %s",
+        (material.uri, material.sha256, material.size, material.order_id, material.material_id),
+    )
+    _must_exist(changed, material.order_id)
 
 
 def list_materials(connection: Connection, order_id: str) -> list[MaterialRow]:

@@ -19,7 +19,7 @@ from memorial_tasks.consent.registry import open_consent
 from memorial_tasks.consent.sealing import KeyringSealer
 from memorial_tasks.database import registry
 from memorial_tasks.database.registry import MaterialRow, NewOrder
-from memorial_tasks.domain.order import Order
+from memorial_tasks.domain.order import Order, ScriptLine
 from memorial_tasks.domain.words import MaterialKind
 from memorial_tasks.errors import InputRefused, MemorialError, Problem, Unavailable
 from memorial_tasks.production.consents import MATERIAL, controller_of, submission_problems
@@ -106,21 +106,29 @@ def collect(order: Order, folder: Path) -> Iterator[Piece]:
         yield Piece(file.kind, folder / file.file, file.file, artifact)
 
 
+def spoken_documents(order: Order, script: tuple[ScriptLine, ...]) -> dict[str, Any]:
+    """What follows from the script alone: its lines as they are to be spoken, and as they are to be read."""
+    subtitles = {str(language): list(lines) for language, lines in order.translation.items()}
+    subtitles.setdefault(str(order.language), [line.text for line in script])
+    return {"script.json": [line.model_dump(mode="json") for line in script], "subtitles.json": subtitles}
+
+
+def shown_documents(order: Order, pieces: list[Piece]) -> dict[str, Any]:
+    """What is shown besides the film of the person: which file an interlude means, which lines answer a question."""
+    names = {piece.path.name: Path(piece.artifact).stem for piece in pieces if piece.kind is MaterialKind.INTERLUDE}
+    made: dict[str, Any] = {"interludes.json": names} if names else {}
+    if order.answers:
+        made["answers.json"] = [answer.model_dump(mode="json") for answer in order.answers]
+    return made
+
+
 def documents(read: OrderFile, pieces: list[Piece]) -> dict[str, bytes]:
     """What the steps read beside the material: script, lexicon, subtitles, transcripts. All personal, all encrypted."""
     order = read.order
-    script = [line.model_dump(mode="json") for line in read.script]
-    own = [line.text for line in read.script]
-    subtitles = {str(language): list(lines) for language, lines in order.translation.items()}
-    subtitles.setdefault(str(order.language), own)
     person = order.subject
     title = {"name": person.name, "born": person.born.isoformat(), "died": person.died.isoformat()}
-    made: dict[str, Any] = {
-        "title.json": title,
-        "script.json": script,
-        "lexicon.json": order.lexicon,
-        "subtitles.json": subtitles,
-    }
+    made: dict[str, Any] = {"title.json": title, "lexicon.json": order.lexicon, **spoken_documents(order, read.script)}
+    made |= shown_documents(order, pieces)
     for field, kind in SPOKEN.items():
         given = getattr(order.materials, field)
         by_name = read_transcripts(read.folder / given)[0] if given else {}
@@ -157,9 +165,6 @@ def _look(studio: Studio, path: Path, say: Say) -> tuple[OrderFile, Inspection]:
         problems += found.problems
         if read is not None:
             problems += submission_problems(studio, read, now(), found.captured)
-    if readable is not None and "vr180" in readable.deliver.formats:
-        words = "the VR180 version is not made yet; the other formats are"
-        found.notes.append(Problem("deliver.vr180", words, "ask again after an update", "deliver.formats", path.name))
     if problems or read is None:
         raise InputRefused([one if one.file else replace(one, file=path.name) for one in dict.fromkeys(problems)])
     return read, found

@@ -243,7 +243,8 @@ def _date_problems(order: Order, today: date) -> list[Problem]:
     return found
 
 
-def _translation_problems(order: Order, script: tuple[ScriptLine, ...]) -> list[Problem]:
+def translation_problems(order: Order, script: tuple[ScriptLine, ...]) -> list[Problem]:
+    """What is wrong with the subtitle texts: a line missing or too many, a language without any."""
     return [
         Problem(
             "translation.lines",
@@ -304,7 +305,7 @@ def read_order(path: Path, today: date | None = None) -> tuple[OrderFile | None,
     if isinstance(document.get("materials"), dict):
         problems += [p for p in _material_problems(readable) if order or not any(q.field == p.field for q in problems)]
     if order:
-        problems += _translation_problems(order, script) + _statement_problems(order, folder)
+        problems += translation_problems(order, script) + _statement_problems(order, folder)
     problems = [problem if problem.file else replace(problem, file=path.name) for problem in dict.fromkeys(problems)]
     if order is None or problems:
         return None, readable, problems

@@ -90,7 +90,7 @@ def finish_with_reason(studio: Studio, order_id: str, error: BaseException, who:
     if isinstance(error, InputRefused):
         reason = "; ".join(f"{problem.what}: {problem.remedy}" for problem in error.problems[:5])
     else:
-        reason = str(error) if isinstance(error, MemorialError) else f"unforeseen {type(error).__name__}"
+        reason = error.what if isinstance(error, MemorialError) else f"unforeseen {type(error).__name__}"
     move(studio, order_id, state, who, reason_code=code, reason=reason[:500], stage=who.task_id)
     return state
 
@@ -152,6 +152,12 @@ def restart(studio: Studio, order_id: str, who: Who, *, run_ended: bool = False)
         if order.state not in (*RESTARTABLE, *OPEN, OrderState.DELIVERED):
             raise ConsentRefused(
                 f"the order is {order.state} and may not be run", where=order_id, remedy="see 'memorial consent show'"
+            )
+        if order.state is OrderState.REJECTED and order.reason_code == "review.script":
+            raise MemorialError(
+                "the script was rejected and is still the same",
+                where=order_id,
+                remedy=f"bring another one with 'memorial order script {order_id} FILE'",
             )
         number = run_number(order.run_id)
         if order.state is not OrderState.SUBMITTED or run_ended or number == 0:

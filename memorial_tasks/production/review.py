@@ -1,140 +1,337 @@
-"""Putting the film before a person, and what that person decided. An answer is bound to exactly one film."""
+"""Putting things before a person, and what that person decided. A decision is bound to exactly what was judged."""
 
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from memorial_tasks.consent.events import same_person
+from memorial_tasks.consent.registry import audit_word, current
+from memorial_tasks.consent.sealing import KeyringSealer
 from memorial_tasks.database import registry
 from memorial_tasks.database.connection import Connection
 from memorial_tasks.database.registry import OrderRow, StepRunRow
-from memorial_tasks.domain.words import OrderState
-from memorial_tasks.errors import ConsentRefused, MemorialError
+from memorial_tasks.domain.words import OrderState, Purpose
+from memorial_tasks.errors import ConsentRefused, InputRefused, MemorialError, Problem
 from memorial_tasks.production.consents import require_consent
-from memorial_tasks.production.gates import export_report
+from memorial_tasks.production.gates import export_document, export_report
 from memorial_tasks.production.orders import OPEN
 from memorial_tasks.production.steps import current_result
 from memorial_tasks.production.studio import Studio, Who
 
 FILM_STEP = "seal"
+WIDE = Purpose.PUBLIC_MEMORIAL  # from this purpose on two persons have to approve
+
+
+@dataclass(frozen=True)
+class Point:
+    """A place on the way where a person may be asked: `artifact` of `step` is judged; the script has no step."""
+
+    name: str
+    step: str
+    artifact: str
+    shown: tuple[str, ...]  # what is put before the reviewer
+    findings: str  # the step whose metrics and findings stand beside it
+
+
+POINTS: Mapping[str, Point] = {
+    "script": Point("script", "", "script.json", ("script.json", "subtitles.json"), ""),
+    "voice": Point("voice", "speak", "speech.wav", ("speech.wav",), "speak"),
+    "still": Point("still", "train_face", "face/sheet.png", ("face/sheet.png", "face/album.png"), "train_face"),
+    "film": Point("film", FILM_STEP, "film.mp4", ("film.mp4",), "output_gate"),
+}
+
+# Why something was rejected, and which step is done otherwise because of it: it gets a new seed, and with it every
+# result that was built on it. An empty step means that trying again changes nothing by itself.
+CAUSES: Mapping[str, str] = {
+    "script": "",  # a new script is needed, and consent to it
+    "voice": "train_voice",
+    "speech": "speak",
+    "face": "train_face",
+    "motion": "animate",
+    "film": "",  # picture, sound, subtitles or label: something has to be mended first
+    "other": "",
+}
+
+
+def points_of(configured: str) -> tuple[Point, ...]:
+    """The points where this studio asks a person, in the order of the way."""
+    wanted = {word.strip() for word in configured.split(",")}
+    return tuple(point for point in POINTS.values() if point.name in wanted)
+
+
+def result_of(studio: Studio, connection: Connection, order: OrderRow, point: Point) -> StepRunRow:
+    """The step's result that is judged, as the order stands now; `MemorialError` when there is none."""
+    row = current_result(studio, connection, order, point.step)
+    if row is None:
+        raise MemorialError(f"there is no {point.name} yet", where=order.order_id, remedy="run the order")
+    return row
 
 
 def film_of(studio: Studio, connection: Connection, order: OrderRow) -> StepRunRow:
     """The sealed film of the order as it stands; `MemorialError` when there is none."""
-    row = current_result(studio, connection, order, FILM_STEP)
-    if row is None:
-        raise MemorialError("there is no film yet", where=order.order_id, remedy="run the order")
-    return row
+    return result_of(studio, connection, order, POINTS["film"])
 
 
 def film_digest(row: StepRunRow) -> str:
     """sha256 of the sealed film's bytes."""
-    return next(artifact.sha256 for artifact in row.outputs if artifact.name == "film.mp4")
+    return _digest_in(row, POINTS["film"])
 
 
-def export_preview(studio: Studio, order_id: str, who: Who) -> dict[str, Any]:
-    """Film, contact sheet and findings for the reviewer; the look itself is audited."""
-    film = export_report(studio, order_id, FILM_STEP, ("film.mp4",))
-    sheet = export_report(studio, order_id, "output_gate")
+def _digest_in(row: StepRunRow, point: Point) -> str:
+    return next(artifact.sha256 for artifact in row.outputs if artifact.name == point.artifact)
+
+
+def judged(studio: Studio, connection: Connection, order: OrderRow, point: Point) -> str:
+    """sha256 of what is judged at this point, as the order stands now."""
+    if not point.step:
+        return order.script_sha256
+    return _digest_in(result_of(studio, connection, order, point), point)
+
+
+def made_at(studio: Studio, order_id: str, point: Point) -> datetime:
+    """When what lies before the reviewer was made: an answer from before speaks of something else."""
     with studio.transaction() as connection:
         order = studio.order(connection, order_id)
-        gate_row = registry.latest_step(connection, order_id, "output_gate")
-        shown = current_result(studio, connection, order, FILM_STEP) or registry.latest_step(
-            connection, order_id, FILM_STEP
-        )
-        if shown is None:
-            raise MemorialError("there is no film yet", where=order_id, remedy="run the order")
-        digest = film_digest(shown)
-        studio.audit(connection, "review.shown", who, order, refs={"film": digest})
-    findings = gate_row.metrics.get("findings", []) if gate_row else []
-    files = {path.name: str(path) for folder in (film, sheet) for path in sorted(folder.iterdir()) if path.is_file()}
-    return {"order": order_id, "film_sha256": digest, "files": files, "findings": findings}
-
-
-def open_review(studio: Studio, order_id: str, who: Who) -> str | None:
-    """Put the order before a person; returns the digest of the film to be judged, None when it is approved already."""
-    with studio.transaction() as connection:
-        order = studio.order(connection, order_id, lock=True)
-        digest = film_digest(film_of(studio, connection, order))
-        if registry.approvers(connection, order_id, "film", digest):
-            return None
-        if registry.set_state(connection, order_id, OrderState.IN_REVIEW, allowed_from=(OrderState.RUNNING,)):
-            studio.audit(connection, "review.opened", who, order, refs={"film": digest})
-    return digest
-
-
-def sealed_at(studio: Studio, order_id: str) -> datetime:
-    """When the film that lies before the reviewer was sealed: an answer from before speaks of another film."""
-    with studio.transaction() as connection:
-        row = film_of(studio, connection, studio.order(connection, order_id))
+        if not point.step:
+            return order.created_at
+        row = result_of(studio, connection, order, point)
     if row.finished_at is None:
-        raise MemorialError("the film is not finished", where=order_id, remedy="run the order again")
+        raise MemorialError("it is not finished", where=order_id, remedy="run the order again")
     return row.finished_at
 
 
-def record_decision(
-    studio: Studio, order_id: str, *, approved: bool, reviewer: str | None, reason: str, review_id: str, who: Who
-) -> bool:
-    """Store what the reviewer decided about the film that lies before them; returns whether it is an approval.
+def persons_needed(order: OrderRow, point: Point) -> int:
+    """How many different persons have to approve: two for a film that strangers will see."""
+    return 2 if point.name == "film" and order.purpose.breadth >= WIDE.breadth else 1
 
-    No responder is no approval: a time-out answers "Reject" and nobody's name stands under it.
-    """
-    verdict = approved and reviewer is not None
+
+def entered_by(studio: Studio, connection: Connection, order_id: str) -> str:
+    """Who entered the order, out of its signed history."""
+    return current(connection, order_id, studio.keys.trusted, KeyringSealer(studio.keyring)).events[0].actor
+
+
+def _counted(studio: Studio, connection: Connection, order: OrderRow, names: Iterable[str]) -> list[str]:
+    """The approvers that count: each person once, and not the one who entered the order where that is the rule."""
+    counted: list[str] = []
+    for name in names:
+        if not any(same_person(name, other) for other in counted):
+            counted.append(name)
+    if studio.settings.review_by_others:
+        entered = entered_by(studio, connection, order.order_id)
+        counted = [name for name in counted if not same_person(name, entered)]
+    return counted
+
+
+def missing(studio: Studio, connection: Connection, order: OrderRow, point: Point) -> int:
+    """How many more persons have to approve exactly what lies there now; 0 when it is approved."""
+    names = registry.approvers(connection, order.order_id, point.name, judged(studio, connection, order, point))
+    return max(0, persons_needed(order, point) - len(_counted(studio, connection, order, names)))
+
+
+def open_review(studio: Studio, order_id: str, point: Point, second: bool, who: Who) -> str | None:
+    """Put the order before a person; returns the digest of what is to be judged, None when nobody has to be asked."""
+    if point not in points_of(studio.settings.review_at):
+        return None
     with studio.transaction() as connection:
         order = studio.order(connection, order_id, lock=True)
-        current = film_digest(film_of(studio, connection, order))
-        fresh = registry.record_review(
+        lacking = missing(studio, connection, order, point)
+        if lacking == 0 or (not second and lacking < persons_needed(order, point)):
+            return None
+        digest = judged(studio, connection, order, point)
+        states = (OrderState.RUNNING,)
+        if registry.set_state(connection, order_id, OrderState.IN_REVIEW, allowed_from=states, stage=who.task_id):
+            studio.audit(connection, "review.opened", who, order, refs={point.name: digest}, data={"at": point.name})
+    return digest
+
+
+def may_answer(studio: Studio, order_id: str, point: Point, reviewer: str) -> str:
+    """Why this person's approval would not count, as a machine word; empty when it would."""
+    with studio.transaction() as connection:
+        order = studio.order(connection, order_id)
+        entered = entered_by(studio, connection, order_id)
+        if studio.settings.review_by_others and same_person(reviewer, entered):
+            return "review.own_order"
+        digest = judged(studio, connection, order, point)
+        given = registry.approvers(connection, order_id, point.name, digest)
+    return "review.same_person" if any(same_person(reviewer, name) for name in given) else ""
+
+
+def note_uncounted(studio: Studio, order_id: str, point: Point, reviewer: str, code: str, who: Who) -> None:
+    """Audit an approval that does not count, so that an auditor sees the attempt."""
+    with studio.transaction() as connection:
+        order = studio.order(connection, order_id)
+        actor = Who("person", audit_word(reviewer), *_run_of(who))
+        studio.audit(connection, "review.uncounted", actor, order, reason_code=code, data={"at": point.name})
+
+
+def check_causes(causes: Iterable[str]) -> tuple[str, ...]:
+    """The causes in the order of the way; `InputRefused` for a word that is none."""
+    given = set(causes)
+    unknown = sorted(given - set(CAUSES))
+    if unknown:
+        what, remedy = f"{len(unknown)} unknown cause(s)", f"one of {', '.join(CAUSES)}"
+        raise InputRefused([Problem("review.cause", what, remedy, field="cause")])
+    return tuple(cause for cause in CAUSES if cause in given)
+
+
+def record_decision(
+    studio: Studio,
+    order_id: str,
+    point: Point,
+    *,
+    approved: bool,
+    reviewer: str | None,
+    reason: str,
+    review_id: str,
+    who: Who,
+    causes: Iterable[str] = (),
+) -> bool:
+    """Store what the reviewer decided about what lies before them; returns whether it is an approval.
+
+    No responder is no approval: a time-out answers "Reject" and nobody's name stands under it. A rejection says by its
+    causes what the next try changes; that is written down with it, once.
+    """
+    verdict = approved and reviewer is not None
+    named = () if verdict else check_causes(causes)
+    code = "" if verdict else _reason_code(reviewer, named)
+    actor = Who("person" if reviewer else "service", audit_word(reviewer or "timeout"), *_run_of(who))
+    with studio.transaction() as connection:
+        order = studio.order(connection, order_id, lock=True)
+        if any(row.review_id == review_id for row in registry.list_reviews(connection, order_id)):
+            return verdict  # an earlier try of this task wrote it down
+        shown = judged(studio, connection, order, point)
+        registry.record_review(
             connection,
             order_id,
             review_id,
-            subject_matter="film",
+            subject_matter=point.name,
             decision="approved" if verdict else "rejected",
             reviewer=reviewer or "nobody",
-            digest=current,
+            digest=shown,
             reason=reason[:500],
+            causes=named,
         )
-        if fresh:
-            code = "" if verdict else ("review.timeout" if reviewer is None else "review.rejected")
-            studio.audit(
-                connection,
-                "review.decided",
-                Who(
-                    "person" if reviewer else "service",
-                    reviewer or "timeout",
-                    who.dag_id,
-                    who.run_id,
-                    who.task_id,
-                    who.attempt,
-                ),
-                order,
-                decision="approved" if verdict else "rejected",
-                reason_code=code,
-                refs={"film": current},
-            )
-        if not verdict:
+        studio.audit(
+            connection,
+            "review.decided",
+            actor,
+            order,
+            decision="approved" if verdict else "rejected",
+            reason_code=code,
+            refs={point.name: shown},
+            data={"at": point.name} | ({"causes": ".".join(named)} if named else {}),
+        )
+        _revise(studio, connection, order, named, actor)
+        if verdict:
+            registry.set_state(connection, order_id, OrderState.RUNNING, allowed_from=(OrderState.IN_REVIEW,))
+        else:
+            words = reason[:500] or "the reviewer gave no reason"
             registry.set_state(
                 connection,
                 order_id,
                 OrderState.REJECTED,
                 allowed_from=OPEN,
-                reason_code="review.rejected" if reviewer else "review.timeout",
-                reason=reason[:500] or "the reviewer gave no reason",
+                reason_code=code,
+                reason=words,
+                stage=who.task_id,
             )
+    if point.name != "film":
+        # An unlabelled sample has done its duty; only the sealed film may lie about.
+        shutil.rmtree(studio.settings.reports_dir / order_id / (point.step or "script"), ignore_errors=True)
     return verdict
+
+
+def _run_of(who: Who) -> tuple[str, str, str, int]:
+    return who.dag_id, who.run_id, who.task_id, who.attempt
+
+
+def _reason_code(reviewer: str | None, causes: tuple[str, ...]) -> str:
+    if reviewer is None:
+        return "review.timeout"
+    return f"review.{causes[0]}" if causes else "review.rejected"
+
+
+def _revise(studio: Studio, connection: Connection, order: OrderRow, causes: tuple[str, ...], who: Who) -> None:
+    """Give every step that is to be done otherwise a new seed; each change is an audit entry of its own."""
+    revisions = dict(order.revisions)
+    for step in dict.fromkeys(CAUSES[cause] for cause in causes if CAUSES[cause]):
+        revisions[step] = revisions.get(step, 0) + 1
+        data = {"step": step, "revision": revisions[step], "changes": "seed"}
+        studio.audit(connection, "order.revised", who, order, data=data)
+    if revisions != order.revisions:
+        registry.set_revisions(connection, order.order_id, revisions)
+
+
+def open_point(order: OrderRow) -> Point | None:
+    """The point whose question is open on this order, or None."""
+    if order.state is not OrderState.IN_REVIEW:
+        return None
+    name = order.stage.removeprefix("review_").removesuffix("_second")
+    return POINTS.get(name, POINTS["film"])
+
+
+def export_preview(studio: Studio, order_id: str, who: Who, point: Point = POINTS["film"]) -> dict[str, Any]:
+    """What the reviewer has to see, hear or read, with findings and metrics; the look itself is audited."""
+    if point.step:
+        folders = [export_report(studio, order_id, point.step, point.shown)]
+        if point.name == "film":
+            folders.append(export_report(studio, order_id, point.findings))
+    else:
+        folders = [export_document(studio, order_id, point.shown)]
+    with studio.transaction() as connection:
+        order = studio.order(connection, order_id)
+        row = _shown(studio, connection, order, point)
+        digest = _digest_in(row, point) if row else order.script_sha256
+        beside = registry.latest_step(connection, order_id, point.findings) if point.findings else None
+        data = {"at": point.name}
+        studio.audit(connection, "review.shown", who, order, refs={point.name: digest}, data=data)
+    metrics = dict(beside.metrics) if beside else {}
+    findings = metrics.pop("findings", [])
+    found = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {
+        "order": order_id,
+        "at": point.name,
+        "sha256": digest,
+        "files": {path.name: str(path) for path in found},
+        "findings": findings,
+        "metrics": metrics,
+    }
+
+
+def _shown(studio: Studio, connection: Connection, order: OrderRow, point: Point) -> StepRunRow | None:
+    """The result that was exported: of the order as it stands, or the newest one when the code moved on."""
+    if not point.step:
+        return None
+    row = current_result(studio, connection, order, point.step)
+    row = row or registry.latest_step(connection, order.order_id, point.step)
+    if row is None:
+        raise MemorialError(f"there is no {point.name} yet", where=order.order_id, remedy="run the order")
+    return row
 
 
 def require_release(studio: Studio, order_id: str, who: Who) -> str:
     """Consent and approval, read again from the registry, for exactly the film about to go out.
 
-    Raises `ConsentRefused`. Called before delivery, because skips and "mark success" in Airflow open no gate here.
+    Every point where this studio asks a person must be approved as it stands now, by as many different persons as
+    the purpose needs. Raises `ConsentRefused`. Called before delivery, because skips and "mark success" in Airflow
+    open no gate here.
     """
     require_consent(studio, order_id, who)
     with studio.transaction() as connection:
         order = studio.order(connection, order_id)
-        film = film_digest(film_of(studio, connection, order))
+        film = judged(studio, connection, order, POINTS["film"])
         gate_row = current_result(studio, connection, order, "output_gate")
         if gate_row is None or gate_row.metrics.get("passed") is not True:
             raise ConsentRefused("this film did not pass the output gate", where=order_id, remedy="run the order again")
-        if not registry.approvers(connection, order_id, "film", film):
-            raise ConsentRefused(
-                "no person has approved exactly this film", where=order_id, remedy="see 'memorial review list'"
-            )
+        for point in points_of(studio.settings.review_at):
+            lacking = missing(studio, connection, order, point)
+            if lacking:
+                persons = "no person has" if persons_needed(order, point) == lacking else "not enough persons have"
+                raise ConsentRefused(
+                    f"{persons} approved exactly this {point.name}",
+                    where=order_id,
+                    remedy="see 'memorial review list'",
+                )
     return film

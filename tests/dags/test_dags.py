@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from memorial_tasks.airflow.tags import Tag
+from memorial_tasks.errors import ConsentRefused, Unavailable
 from memorial_tasks.steps.contract import STEPS
 
 pytestmark = pytest.mark.dags
@@ -72,6 +73,17 @@ def test_every_task_has_an_owner_retries_and_a_time_limit(dags: dict[str, Any]) 
             assert limit is not None, f"{name}.{task.task_id}"
 
 
+def test_every_task_tries_again_by_the_class_of_the_error(dags: dict[str, Any]) -> None:
+    """Refusals end a task at once, whatever its number of retries; what passes is tried again."""
+    for name, dag in dags.items():
+        for task in dag.tasks:
+            assert task.retry_policy is not None, f"{name}.{task.task_id}"
+            told = {
+                kind: task.retry_policy.evaluate(kind("x"), 1, 3).action.value for kind in (ConsentRefused, Unavailable)
+            }
+            assert told == {ConsentRefused: "fail", Unavailable: "retry"}, f"{name}.{task.task_id}"
+
+
 def test_trigger_forms_take_ids_only(dags: dict[str, Any]) -> None:
     for name, dag in dags.items():
         for key in dag.params:
@@ -111,7 +123,19 @@ class TestMemorialOrder:
         assert set(STEPS) <= {task.task_id for task in dags["memorial_order"].tasks}
 
     @pytest.mark.parametrize(
-        "before", ["check_consent", "accept_material", "seal", "accept_film", "review_film", "check_release"]
+        "before",
+        [
+            "check_consent",
+            "accept_material",
+            "review_script",
+            "review_voice",
+            "review_still",
+            "seal",
+            "accept_film",
+            "review_film",
+            "review_film_second",
+            "check_release",
+        ],
     )
     def test_nothing_is_delivered_before(self, dags: dict[str, Any], before: str) -> None:
         deliver = dags["memorial_order"].get_task("deliver")

@@ -10,7 +10,7 @@ from memorial_tasks.consent.events import EventType
 from memorial_tasks.database import registry
 from memorial_tasks.domain.words import OrderState
 from memorial_tasks.errors import ConsentRefused, Unavailable
-from memorial_tasks.production import night, orders, review
+from memorial_tasks.production import night, orders
 from memorial_tasks.production.studio import Studio, Who
 from memorial_tasks.settings import Settings
 from tests.integration.consent.conftest import House
@@ -110,28 +110,3 @@ class TestRunIds:
             orders.begin(house.studio, "order-1", actor)
         assert orders.finish_with_reason(house.studio, "order-1", caught.value, actor) is OrderState.REFUSED
         assert state(house, "order-1") is OrderState.REFUSED
-
-
-def test_no_answer_is_a_rejection_and_an_approval_is_bound_to_the_film(
-    house: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The sealed film is replaced by its digest alone; the decision and its record are real."""
-    house.enter("order-1")
-    with house.tx() as connection:
-        registry.set_state(connection, "order-1", OrderState.IN_REVIEW, allowed_from=[OrderState.SUBMITTED])
-    monkeypatch.setattr(review, "film_of", lambda *_: object())
-    monkeypatch.setattr(review, "film_digest", lambda _: "a" * 64)
-    for reviewer, approved in ((None, True), ("operator", True)):
-        verdict = review.record_decision(
-            house.studio,
-            "order-1",
-            approved=approved,
-            reviewer=reviewer,
-            reason="",
-            review_id=f"review-{reviewer}",
-            who=WHO,
-        )
-        assert verdict is (reviewer is not None)
-        with house.tx() as connection:
-            assert registry.approvers(connection, "order-1", "film", "a" * 64) == ([reviewer] if verdict else [])
-            assert registry.approvers(connection, "order-1", "film", "b" * 64) == []
