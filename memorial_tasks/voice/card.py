@@ -10,7 +10,7 @@ from memorial_tasks.domain.words import Language
 from memorial_tasks.voice.audio import spectrogram_png
 from memorial_tasks.voice.corpus import Corpus, Utterance
 from memorial_tasks.voice.evaluate import distortion, pitch_agreement, plain_words, word_errors
-from memorial_tasks.voice.features import FRAME, resynthesise
+from memorial_tasks.voice.features import FRAME
 from memorial_tasks.voice.model import VoiceModel
 from memorial_tasks.voice.prepare import Recogniser
 from memorial_tasks.voice.sequence import TimedRow
@@ -32,7 +32,7 @@ def write_card(folder: Path, corpus: Corpus, trained: Trained, config: str, seco
     recogniser = Recogniser() if corpus.language == Language.EN_US and trained.held_out else None
     for utterance in trained.held_out:
         _, frames = say_again(trained.model, utterance)
-        wave = resynthesise(frames)
+        wave = trained.model.sound(frames)
         scores.append(distortion(utterance.frames, frames))
         timed = trained.model.frames(utterance.timed.row, utterance.timed.edges)
         pitch.append(pitch_agreement(utterance.frames, timed))

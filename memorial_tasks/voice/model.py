@@ -9,17 +9,21 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from scipy import signal
 
 from memorial_tasks.domain.words import Language
 from memorial_tasks.errors import ModelRefused
+from memorial_tasks.voice.audio import Wave
 from memorial_tasks.voice.batches import frame_positions
-from memorial_tasks.voice.features import CEPSTRA, LF0, WIDTH, Frames
+from memorial_tasks.voice.features import CEPSTRA, LF0, WIDTH, Frames, resynthesise
 from memorial_tasks.voice.listen import Listener
 from memorial_tasks.voice.networks import PERSON, AcousticModel, DurationModel, Sizes
 from memorial_tasks.voice.phones import PHONES, SILENCE
 from memorial_tasks.voice.sequence import DESCRIPTION, PhoneRow, describe
 
 FORMAT = "memorial-voice-1"
+_ARTICULATION = 1.4  # how far beyond its real spread the envelope is taken
+_TAPS = 513  # of the filter that colours the sound
 
 
 @dataclass
@@ -28,7 +32,7 @@ class VoiceModel:
     real speech is than the networks' (standard deviation ratio); `duration_stats` (mean, std of log frames for
     phones; the same for pauses); `tone_level` dBFS and `tone` float32 [513] spectral shape of the room's own quiet;
     `clips` the recordings kept for quoting (int16, 24 kHz) with `clip_index` describing them; `listener` hears lines
-    back."""
+    back; `colour` float32 [513] the gain by which their long-term spectrum differs from what the networks say."""
 
     sizes: Sizes
     acoustic: AcousticModel
@@ -43,6 +47,7 @@ class VoiceModel:
     clips: NDArray[np.int16]
     clip_index: list[dict[str, object]]
     listener: Listener
+    colour: NDArray[np.float32]
 
     def durations(self, row: PhoneRow, speaker: int = PERSON) -> NDArray[np.float32]:
         """Predicted length of each phone in frames, float32 [phones]."""
@@ -60,9 +65,10 @@ class VoiceModel:
         return np.asarray(np.exp(log), np.float32)
 
     def frames(self, row: PhoneRow, edges: NDArray[np.int32], liveliness: float = 1.0) -> Frames:
-        """Predicted WORLD frames float32 [edges[-1], WIDTH]. `liveliness` 0..1 is the exponent of the global
-        variance compensation (Toda & Tokuda 2007, in its simple post-filter form); measured: 0 gives 38 % word
-        errors, 0.7 31 %, 1.0 27 %."""
+        """Predicted WORLD frames float32 [edges[-1], WIDTH]. `liveliness` is the exponent of the
+        global variance compensation (Toda & Tokuda 2007, in its simple post-filter form) on energy and pitch, the
+        envelope goes 1.4 times as far. Measured on kathleen, 40 sentences: 35 % word errors at 1.0, 31 % at 1.4, where
+        her recordings have 29 %."""
         ids, description = describe(row)
         owner, position = frame_positions(edges, self.sizes.stack)
         with torch.no_grad():
@@ -79,18 +85,23 @@ class VoiceModel:
         if spoken.any():
             centre = out[spoken].mean(axis=0)
             scale = self.variance**liveliness
-            scale[0] = 1.0
+            scale[1:CEPSTRA] **= _ARTICULATION
             lively = centre + (out - centre) * scale
-            columns = np.r_[1:CEPSTRA, LF0]
+            columns = np.r_[0:CEPSTRA, LF0]
             weight = np.convolve(spoken.astype(np.float32), np.hanning(13) / np.hanning(13).sum(), "same")[:, None]
             out[:, columns] = weight * lively[:, columns] + (1 - weight) * out[:, columns]
         return np.asarray(out * self.std + self.mean, np.float32)
+
+    def sound(self, frames: Frames) -> Wave:
+        """The wave at 24 kHz of [frames, WIDTH], with the person's own long-term spectrum."""
+        taps = signal.firwin2(_TAPS, np.linspace(0, 1, self.colour.size), self.colour)
+        return np.asarray(signal.oaconvolve(resynthesise(frames), taps, "same"), np.float32)
 
     def save(self, path: Path) -> None:
         """Write the model."""
         tensors = {f"acoustic.{key}": value for key, value in self.acoustic.state_dict().items()}
         tensors |= {f"duration.{key}": value for key, value in self.duration.state_dict().items()}
-        for name in ("mean", "std", "variance", "duration_stats", "tone", "clips"):
+        for name in ("mean", "std", "variance", "duration_stats", "tone", "clips", "colour"):
             tensors[f"own.{name}"] = torch.from_numpy(np.ascontiguousarray(getattr(self, name)))
         tensors["own.ear_mean"] = torch.from_numpy(self.listener.mean)
         tensors["own.ear_scale"] = torch.from_numpy(self.listener.scale)
@@ -133,6 +144,7 @@ class VoiceModel:
                 sizes, acoustic.eval(), duration.eval(), arrays["mean"], arrays["std"], arrays["variance"],
                 arrays["duration_stats"], arrays["tone"], float(own["tone_level"]), Language(own["language"]),
                 arrays["clips"], own["clips"], Listener(arrays["ear_mean"], arrays["ear_scale"], float(own["least"])),
+                arrays["colour"],
             )  # fmt: skip
         except (KeyError, RuntimeError, ValueError) as error:
             raise ModelRefused("the voice model has another shape", where=path.name, remedy="train it again") from error

@@ -14,6 +14,12 @@ from memorial_tasks.errors import InputRefused, Problem
 from memorial_tasks.voice.align import SphinxAligner, by_dtw
 from memorial_tasks.voice.audio import RATE, Wave, clean, read_wave, resample, set_loudness
 from memorial_tasks.voice.corpus import Corpus, Utterance
+from memorial_tasks.voice.doubts import (
+    refuse_other_language,
+    warn_of_telephone,
+    warn_of_two_voices,
+    without_other_words,
+)
 from memorial_tasks.voice.espeak import Espeak
 from memorial_tasks.voice.features import FRAME, LF0, VUV, analyse, pitch_range
 from memorial_tasks.voice.practice import read_words
@@ -48,15 +54,18 @@ def prepare_voice(
     """Everything a voice model needs, from WAV files of one person.
 
     `transcripts` maps a file's stem to its words. English speech without a transcript is recognised (and says so in
-    a finding); Mandarin without one is refused. Raises `InputRefused` when less than 20 s of usable speech is left.
+    a finding); Mandarin without one is refused. Raises `InputRefused` when less than 20 s of usable speech is left,
+    when the transcripts are in the other language, and when they do not say what is heard.
     """
     if not files:
         raise InputRefused([Problem("voice.missing", "no voice recording was given", "add recordings", "voice")])
+    refuse_other_language(transcripts, language)
     findings: list[Finding] = []
     pieces: list[_Piece] = []
     for number, path in enumerate(sorted(files)):
         progress(0.25 * number / len(files), "cleaning recordings")
         pieces += _pieces(path, transcripts.get(path.stem, "").strip())
+    warn_of_telephone([p.quality.bandwidth for p in pieces], [p.wave.size / RATE for p in pieces], findings)
     pieces = _choose(pieces, findings)
     pieces = _transcribe(pieces, language, findings, progress)
     with Espeak() as espeak:
@@ -317,5 +326,7 @@ def _analyse(
                 )
             ]
         )
+    utterances = without_other_words(utterances, findings)
+    warn_of_two_voices(utterances, findings)
     progress(1.0, "voice prepared")
     return Corpus(language, tuple(utterances), tuple(findings))

@@ -17,7 +17,7 @@ from memorial_tasks.domain.timing import DirectedLine, DirectionPlan, LineTime, 
 from memorial_tasks.errors import InputRefused, Problem
 from memorial_tasks.voice.audio import RATE, Wave, loudness, soft_limit
 from memorial_tasks.voice.espeak import Espeak
-from memorial_tasks.voice.features import FRAME, HOP, LF0, VUV, Frames, PitchRange, analyse, resynthesise
+from memorial_tasks.voice.features import FRAME, HOP, LF0, VUV, Frames, PitchRange, analyse
 from memorial_tasks.voice.listen import WordHeard
 from memorial_tasks.voice.model import VoiceModel
 from memorial_tasks.voice.own_words import find_recording
@@ -214,7 +214,7 @@ def speak_line(model: VoiceModel, line: DirectedLine, words: list[Word], livelin
     frames[:, LF0] += (line.pitch_shift + pitch) * np.log(2) / 12
     frames[quiet, VUV] = 0.0
     frames[:, VUV] = signal.medfilt(frames[:, VUV], 3)
-    wave = resynthesise(frames)[: int(edges[-1]) * HOP]
+    wave = model.sound(frames)[: int(edges[-1]) * HOP]
     wave = np.pad(wave, (0, int(edges[-1]) * HOP - wave.size))
     gate = np.convolve((~quiet).astype(np.float64), np.ones(9) / 9, "same")
     level = np.minimum(1, gate * 1.6) * 10 ** (gain / 20)
