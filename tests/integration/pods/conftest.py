@@ -1,5 +1,6 @@
-"""A whole studio whose steps run as pods on the double (`tests.support.cluster`): real scheduler, triggerer, workers."""
+"""A studio whose steps run as pods on the double (`tests.support.cluster`): real scheduler, triggerer, workers."""
 
+import io
 import json
 import os
 import shutil
@@ -7,15 +8,19 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg2
 import pytest
+from psycopg2.extensions import make_dsn
 
+from memorial_tasks.airflow.client import AirflowClient
+from memorial_tasks.airflow.environment import operator_password
 from memorial_tasks.production.studio import Studio
 from memorial_tasks.settings import Settings
 from tests.integration.production.conftest import RunningStudio, _free_ports, until
@@ -24,6 +29,7 @@ from tests.support.noop_orders import PHOTO, place
 ROOT = Path(__file__).resolve().parents[3]
 TOKEN = "a-token-of-the-test"
 NAMESPACE = "memorial-steps"
+DAGS = Path(__file__).parent / "dags"
 
 
 @dataclass
@@ -121,15 +127,43 @@ class PodStudio(RunningStudio):
         """Submit an order of stand-in material."""
         return place(Studio.open(self.settings), order, photos=photos or (PHOTO, PHOTO), **changes)
 
+    def airflow(self) -> AirflowClient:
+        """Airflow's REST interface as the operator."""
+        address = f"http://127.0.0.1:{self.settings.api_port}"
+        return AirflowClient(address, self.settings.operator, operator_password(self.settings))
+
+    def dump(self) -> bytes:
+        """Everything Airflow's own database holds, as text."""
+        url = Studio.open(self.settings).database
+        found = b""
+        with closing(psycopg2.connect(url_of_airflow(url))) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
+            for (table,) in cursor.fetchall():
+                buffer = io.BytesIO()
+                cursor.copy_expert(f'COPY "{table}" TO STDOUT', buffer)
+                found += buffer.getvalue()
+        return found
+
     def order_steps(self, order: str) -> dict[str, dict[str, Any]]:
         """The registry's rows of the order's steps, by step."""
         return {row["step"]: row for row in self.memorial("order", "show", order)["steps"]}
+
+
+def url_of_airflow(url: str) -> str:
+    """Airflow's own database on the same server."""
+    return make_dsn(url, dbname="airflow")
 
 
 def settings_of(environment: dict[str, str]) -> Settings:
     """The settings that an environment describes."""
     named = {name.removeprefix("MEMORIAL_").lower(): value for name, value in environment.items()}
     return Settings(**{name: value for name, value in named.items() if name in Settings.model_fields})
+
+
+def bundle(name: str, folder: Path) -> dict[str, Any]:
+    """A folder of DAG files."""
+    local = "airflow.dag_processing.bundles.local.LocalDagBundle"
+    return {"name": name, "classpath": local, "kwargs": {"path": str(folder)}}
 
 
 def launch_studio(home: Path, assets: Path, gpus: int, **more: str) -> PodStudio:
@@ -147,6 +181,9 @@ def launch_studio(home: Path, assets: Path, gpus: int, **more: str) -> PodStudio
         "MEMORIAL_STEP_IMAGE": "registry.example/memorial-worker@sha256:" + "0" * 64,
         "MEMORIAL_POD_VAULT_PATH": str(home / "vault"),
         "MEMORIAL_POD_POLL_SECONDS": "0.5",
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(
+            [bundle("house", ROOT / "dags"), bundle("pods", DAGS)]
+        ),
         "AIRFLOW_CONN_KUBERNETES_DEFAULT": cluster.connection(),
         "PYTHONPATH": str(ROOT),
         **more,
@@ -155,6 +192,8 @@ def launch_studio(home: Path, assets: Path, gpus: int, **more: str) -> PodStudio
     cluster.start()
     studio.memorial("init")
     studio.memorial("studio", "start")
+    with studio.airflow() as airflow:
+        assert all(airflow.ready(f"only_{step}", 60) for step in ("ingest", "train_face"))
     return studio
 
 
@@ -177,10 +216,3 @@ def studio(assets: Path) -> Iterator[PodStudio]:
 def wait_until(true: Callable[[], object], seconds: float, why: str = "") -> None:
     """Wait until something holds, or fail with what was waited for."""
     assert until(true, seconds, 0.3), why or "what was waited for did not happen"
-
-
-def timed(function: Callable[[], object]) -> float:
-    """Seconds a call takes."""
-    began = time.monotonic()
-    function()
-    return time.monotonic() - began
