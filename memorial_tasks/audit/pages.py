@@ -1,18 +1,15 @@
-"""The audit report as a PDF: plain A4 pages drawn with Pillow, because a report that is handed to a court or a
-family must not depend on a browser. The pages are pictures of text at 150 dpi; the HTML is the readable form for
-screen readers and copying.
-"""
+"""The audit report as a PDF that can be read, searched and read aloud, without a browser (see `paper`)."""
 
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from memorial_tasks.audit.report import Box, Report, layout, of_section, sentence, verdict, who
+from memorial_tasks.audit.paper import HEIGHT, WIDTH, Paper
+from memorial_tasks.audit.report import Box, Report, layout, of_section, people, sentence, verdict, who
 from memorial_tasks.audit.words import SECTIONS, STEPS, Tongue, word
-from memorial_tasks.errors import Unavailable
 
-_WIDTH, _HEIGHT, _MARGIN = 1240, 1754, 110  # A4 at 150 dpi
-_INK, _SOFT, _LINE, _GOOD, _BAD = "#22262b", "#667077", "#c9ced5", "#1d6b3c", "#a3211b"
+_MARGIN = 53.0
+_INK, _SOFT, _LINE, _GOOD, _BAD = "#22262b", "#5b6570", "#c9ced5", "#1d6b3c", "#a3211b"
 _KINDS = {"order": ("委托", "Order"), "subject": ("逝者代号", "Subject"), "period": ("期间", "Period")}
 
 
@@ -22,34 +19,31 @@ def pdf(report: Report, path: Path, font: Path) -> int:
     Raises:
         Unavailable: the font cannot be used.
     """
-    try:
-        pages = _Pages(font)
-    except OSError as error:
-        raise Unavailable("the font cannot be read", where=font.name, remedy="run `memorial init`") from error
+    pages = _Pages(font, report.about)
     tongues: tuple[Tongue, ...] = ("zh", "en")
     for tongue in tongues:
         if tongue == "en":
             pages.turn()
         _write(pages, report, tongue)
-    pages.save(path)
-    return len(pages.sheets)
+    pages.paper.save(path)
+    return pages.paper.number
 
 
 def _write(pages: "_Pages", report: Report, tongue: Tongue) -> None:
     zh = tongue == "zh"
     pick = 0 if zh else 1
-    pages.text("审计报告" if zh else "Audit report", 40)
+    pages.paper.mark("审计报告" if zh else "Audit report")
+    pages.text("审计报告" if zh else "Audit report", 20)
     made = report.made_at.strftime("%Y-%m-%d %H:%M UTC")
-    pages.text(f"{_KINDS[report.kind][pick]} {report.about} · {made}", 20, _SOFT)
-    pages.space(14)
-    pages.text(verdict(report, tongue), 23, _GOOD if report.verification.ok else _BAD)
-    pages.text(
-        "本报告不含姓名等个人信息。时间均为协调世界时（UTC）。" if zh else "This report holds no names. Times are UTC.",
-        18,
-        _SOFT,
-    )
+    pages.text(f"{_KINDS[report.kind][pick]} {report.about} · {made}", 10, _SOFT)
+    for line in people(report, tongue):
+        pages.text(line, 10.5)
+    pages.space(7)
+    pages.text(verdict(report, tongue), 11, _GOOD if report.verification.ok else _BAD)
+    pages.text("时间均为协调世界时（UTC）。" if zh else "All times are UTC.", 9, _SOFT)
     for key, heading, types, none in SECTIONS:
         if key == "approved" and report.made and report.kind != "period":
+            pages.need(47.0 * (max(box.column for box in layout(report.made)) + 1) + 60)
             pages.heading("由什么制作了什么" if zh else "What was made from what")
             pages.picture(layout(report.made), tongue)
         pages.heading(heading[pick])
@@ -57,112 +51,110 @@ def _write(pages: "_Pages", report: Report, tongue: Tongue) -> None:
     pages.heading("全部记录，按先后" if zh else "Everything, in order")
     pages.rows(report, report.entries, tongue, "-")
     pages.heading("这份记录可信吗" if zh else "Can this record be trusted?")
-    pages.text(verdict(report, tongue), 20)
+    pages.text(verdict(report, tongue), 10)
     for fault in report.verification.faults[:20]:
-        pages.text(str(fault), 18, _BAD)
+        pages.text(str(fault), 9, _BAD)
     pages.text(
         "您可以不经过工作室自行核验：请索取导出的日志并用随附的程序检查。本报告所依据的检查点："
         if zh
         else "You can check this without the studio: ask for the exported log and run its verifier. The checkpoint:",
-        20,
+        10,
     )
     for line in report.checkpoint.splitlines():
-        pages.text(line, 15, _SOFT)
+        pages.text(line, 7.5, _SOFT)
 
 
 class _Pages:
     """A pen that turns the page when it is full."""
 
-    def __init__(self, font: Path) -> None:
-        from PIL import ImageFont
-
-        self._file = str(font)
-        self._fonts: dict[int, Any] = {}
-        self._load = ImageFont.truetype
-        self.font(20)
-        self.sheets: list[Any] = []
-        self.turn()
-
-    def font(self, size: int) -> Any:
-        if size not in self._fonts:
-            self._fonts[size] = self._load(self._file, size)
-        return self._fonts[size]
+    def __init__(self, font: Path, title: str) -> None:
+        self.paper = Paper(font, f"审计报告 Audit report: {title}", "zh-CN")
+        self._y = 0.0
+        self._number()
 
     def turn(self) -> None:
-        from PIL import Image, ImageDraw
+        self.paper.turn()
+        self._number()
 
-        self.sheets.append(Image.new("RGB", (_WIDTH, _HEIGHT), "white"))
-        self._draw = ImageDraw.Draw(self.sheets[-1])
-        self._draw.text((_WIDTH - _MARGIN, _HEIGHT - 70), str(len(self.sheets)), _SOFT, self.font(16), anchor="ra")
+    def _number(self) -> None:
+        text = str(self.paper.number)
+        self.paper.text(WIDTH - _MARGIN - self.paper.width(text, 8), HEIGHT - 30, text, 8, _SOFT)
         self._y = _MARGIN
 
-    def space(self, height: int) -> None:
-        self._y += height
-        if self._y > _HEIGHT - _MARGIN - 40:
+    def need(self, height: float) -> None:
+        """Turns the page unless so much fits on it."""
+        if self._y + height > HEIGHT - _MARGIN - 10:
             self.turn()
 
-    def text(self, text: str, size: int, colour: str = _INK) -> None:
-        for line in self.wrap(text, size, _WIDTH - 2 * _MARGIN):
-            self._draw.text((_MARGIN, self._y), line, colour, self.font(size))
-            self.space(round(size * 1.55))
+    def space(self, height: float) -> None:
+        self._y += height
+
+    def text(self, text: str, size: float, colour: str = _INK) -> None:
+        for line in self.wrap(text, size, WIDTH - 2 * _MARGIN):
+            self.need(size * 1.55)
+            self.paper.text(_MARGIN, self._y + size, line, size, colour)
+            self.space(size * 1.55)
 
     def heading(self, text: str) -> None:
-        if self._y > _HEIGHT - 300:
-            self.turn()
-        self.space(26)
-        self.text(text, 26)
-        self._draw.line((_MARGIN, self._y - 3, _WIDTH - _MARGIN, self._y - 3), _LINE, 2)
-        self.space(8)
+        self.need(90)
+        self.space(13)
+        self.paper.mark(text)
+        self.text(text, 12.5)
+        self.paper.line(_MARGIN, self._y, WIDTH - _MARGIN, self._y, _LINE)
+        self.space(6)
 
     def rows(self, report: Report, entries: Iterable[dict[str, Any]], tongue: Tongue, none: str) -> None:
+        """Number, time, what, who; the columns' widths are those of A4."""
         empty = True
         for entry in entries:
             empty = False
-            lines = self.wrap(sentence(entry, tongue), 18, 560)
-            if self._y + 27 * len(lines) > _HEIGHT - _MARGIN - 40:
-                self.turn()
-            self._draw.text((_MARGIN, self._y), f"#{entry['entry']}", _SOFT, self.font(16))
-            self._draw.text((_MARGIN + 90, self._y), entry["at"][:16].replace("T", " "), _SOFT, self.font(16))
-            self._draw.text((_MARGIN + 840, self._y), self.wrap(who(entry, tongue), 16, 180)[0], _SOFT, self.font(16))
-            for line in lines:
-                self._draw.text((_MARGIN + 260, self._y), line, _INK, self.font(18))
-                self._y += 27
-            self.space(5)
+            lines, names = self.wrap(sentence(entry, tongue), 9, 270), self.wrap(who(entry, tongue), 8, 92)
+            self.need(13 * max(len(lines), len(names)) + 3)
+            top = self._y + 9
+            self.paper.text(_MARGIN, top, f"#{entry['entry']}", 8, _SOFT)
+            self.paper.text(_MARGIN + 38, top, entry["at"][:16].replace("T", " "), 8, _SOFT)
+            for at, line in enumerate(lines):
+                self.paper.text(_MARGIN + 115, top + 13 * at, line, 9, _INK)
+            for at, line in enumerate(names):
+                self.paper.text(WIDTH - _MARGIN - 92, top + 13 * at, line, 8, _SOFT)
+            self.space(13 * max(len(lines), len(names)) + 3)
         if empty:
-            self.text(none, 18, _SOFT)
+            self.text(none, 9, _SOFT)
 
     def picture(self, boxes: list[Box], tongue: Tongue) -> None:
-        columns, rows = max(b.column for b in boxes) + 1, max(b.row for b in boxes) + 1
-        across, down = min(170, (_WIDTH - 2 * _MARGIN) // columns), 84
-        wide, size = across - 22, 15 if across > 120 else 11
-        if self._y + down * rows > _HEIGHT - _MARGIN:
-            self.turn()
+        """What was made from what, from top to bottom."""
+        across, down = (WIDTH - 2 * _MARGIN) / max(4, max(box.row for box in boxes) + 1), 47.0
+        wide, tall = across - 22, 30.0
+        self.need(down * (max(box.column for box in boxes) + 1))
         for box in boxes:
             for source in (boxes[index] for index in box.sources):
-                start = (_MARGIN + across * source.column + wide, self._y + down * source.row + 28)
-                end = (_MARGIN + across * box.column, self._y + down * box.row + 28)
-                self._draw.line((*start, *end), "#8a93a0", 2)
+                start = (_MARGIN + across * source.row + wide / 2, self._y + down * source.column + tall)
+                end = (_MARGIN + across * box.row + wide / 2, self._y + down * box.column)
+                self.paper.line(*start, *end, "#8a93a0")
+                for side in (-3, 3):
+                    self.paper.line(end[0] + side, end[1] - 5, *end, "#8a93a0")
         for box in boxes:
-            left, top = _MARGIN + across * box.column, self._y + down * box.row
-            self._draw.rounded_rectangle((left, top, left + wide, top + 56), 8, "#eef2f6", "#b8c1cc", 2)
-            label = self.wrap(word(STEPS, box.made.step, tongue), size, wide)[0]
-            self._draw.text((left + wide / 2, top + 18), label, _INK, self.font(size), anchor="mm")
-            self._draw.text((left + wide / 2, top + 40), box.made.digest[:8], _SOFT, self.font(size - 1), anchor="mm")
-        self.space(down * rows + 6)
+            left, top = _MARGIN + across * box.row, self._y + down * box.column
+            self.paper.box(left, top, wide, tall, "#eef2f6", "#b8c1cc")
+            files = f"{box.made.files} {'个文件' if tongue == 'zh' else 'files'} · {box.made.digest[:8]}"
+            for text, size, height, colour in (
+                (word(STEPS, box.made.step, tongue), 8.5, 12.5, _INK),
+                (files, 6.5, 24.0, _SOFT),
+            ):
+                line = self.wrap(text, size, wide)[0]
+                self.paper.text(left + (wide - self.paper.width(line, size)) / 2, top + height, line, size, colour)
+        self.space(down * (max(box.column for box in boxes) + 1) + 3)
 
-    def wrap(self, text: str, size: int, width: int) -> list[str]:
+    def wrap(self, text: str, size: float, width: float) -> list[str]:
         """Lines no wider than `width`; breaks at spaces, and inside text that has none (Chinese, digests)."""
-        font, lines, line = self.font(size), [], ""
+        lines, line, used = [], "", 0.0
         for letter in text:
-            line += letter
-            if font.getlength(line) <= width:
+            line, used = line + letter, used + self.paper.width(letter, size)
+            if used <= width:
                 continue
             cut = line.rfind(" ", len(line) // 2)
             cut = cut if cut > 0 else len(line) - 1
             lines.append(line[:cut].rstrip())
             line = line[cut:].lstrip()
+            used = self.paper.width(line, size)
         return [*lines, line] if line or not lines else lines
-
-    def save(self, path: Path) -> None:
-        first, *rest = self.sheets
-        first.save(path, "PDF", resolution=150.0, save_all=True, append_images=rest, title="Audit report", quality=80)

@@ -1,8 +1,9 @@
 """The audit report: what the log says about an order, a subject or a period, for a reader without computer
 knowledge, in Chinese and English, with a picture of what was made from what and the result of the proof.
 
-Everything here comes from the log alone, so that the report can still be made after an erasure, and holds no
-personal data. `build` gathers the facts once; `html` and `memorial_tasks.audit.pages` show them.
+What happened comes from the log alone, so that the report can still be made after an erasure. Names come from the
+vault, while its key lives and whoever makes the report wants them (`Person`); the log holds none. `build` gathers the
+facts once; `html` and `memorial_tasks.audit.pages` show them.
 """
 
 import re
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from memorial_tasks.audit.verify import Verification
-from memorial_tasks.audit.words import ACTORS, DECISIONS, EVENTS, PURPOSES, SECTIONS, STEPS, Tongue, word
+from memorial_tasks.audit.words import ACTORS, DECISIONS, EVENTS, PURPOSES, RELATIONS, SECTIONS, STEPS, Tongue, word
 
 _TEMPLATE = Path(__file__).with_name("report.html")
 PERIOD = re.compile(r"(\d{4}-\d{2}(?:-\d{2})?)(?:\.\.(\d{4}-\d{2}(?:-\d{2})?))?")
@@ -34,6 +35,15 @@ class Made:
 
 
 @dataclass(frozen=True)
+class Person:
+    """Somebody the report is about, as the family's order names them. `part` is ``subject`` or the relation."""
+
+    order: str
+    part: str
+    name: str
+
+
+@dataclass(frozen=True)
 class Report:
     """The facts of a report."""
 
@@ -44,6 +54,7 @@ class Report:
     verification: Verification
     made_at: datetime
     checkpoint: str
+    people: tuple[Person, ...] = ()
 
 
 def period_of(text: str) -> tuple[str, str] | None:
@@ -55,10 +66,36 @@ def period_of(text: str) -> tuple[str, str] | None:
 
 
 def build(
-    about: str, kind: str, entries: Sequence[Entry], verification: Verification, checkpoint: str, made_at: datetime
+    about: str,
+    kind: str,
+    entries: Sequence[Entry],
+    verification: Verification,
+    checkpoint: str,
+    made_at: datetime,
+    people: Sequence[Person] = (),
 ) -> Report:
     """Gathers the facts from the log's entries (``{"entry": number, ...}``, in order)."""
-    return Report(about, kind, tuple(entries), tuple(_lineage(entries)), verification, made_at, checkpoint)
+    made = tuple(_lineage(entries))
+    return Report(about, kind, tuple(entries), made, verification, made_at, checkpoint, tuple(people))
+
+
+def people(report: Report, tongue: Tongue) -> list[str]:
+    """Who the report is about, a line an order; without names when the vault has none."""
+    if not report.people:
+        if tongue == "zh":
+            return ["本报告不含姓名：日志只保存代号和文件指纹。"]
+        return ["This report holds no names: the log keeps pseudonyms and fingerprints of files only."]
+    lines = []
+    for order in dict.fromkeys(person.order for person in report.people):
+        named = [
+            f"{word(RELATIONS, person.part, tongue)}{'：' if tongue == 'zh' else ': '}{person.name}"
+            for person in report.people
+            if person.order == order
+        ]
+        lines.append(f"{order} · " + ("；" if tongue == "zh" else "; ").join(named))
+    if tongue == "zh":
+        return [*lines, "姓名取自加密的保管库，不在日志中；请勿公开本报告。"]
+    return [*lines, "The names come from the encrypted vault, not from the log; keep this report private."]
 
 
 def of_section(report: Report, types: Iterable[str]) -> list[Entry]:
@@ -82,7 +119,10 @@ def sentence(entry: Entry, tongue: Tongue) -> str:
         parts.append(f"；用途：{name}" if tongue == "zh" else f"; purpose: {name}")
     if "materials" in data:
         count = data["materials"]
-        parts.append(f"；{count} 份材料" if tongue == "zh" else f"; {count} pieces of material")
+        papers = sum("/evidence/" in name for name in entry.get("refs", {}))
+        parts.append(f"；{count} 份文件" if tongue == "zh" else f"; {count} files")
+        if papers:
+            parts.append(f"，其中证明文件 {papers} 份" if tongue == "zh" else f", {papers} of them papers of proof")
     if (decision := entry.get("decision")) and entry["type"] not in _SAYS_IT_ITSELF:
         parts.append(("：" if tongue == "zh" else ": ") + word(DECISIONS, decision, tongue))
     if code := entry.get("reason_code"):
@@ -123,6 +163,7 @@ def html(report: Report) -> str:
         of_section=of_section,
         sentence=sentence,
         who=who,
+        people=people,
         verdict=verdict,
         boxes=layout(report.made),
         word=word,

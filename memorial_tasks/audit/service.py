@@ -3,7 +3,7 @@
 import json
 import re
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -26,6 +26,7 @@ from memorial_tasks.audit.checkpoint import make_checkpoint
 from memorial_tasks.audit.event import Actor, AuditEvent
 from memorial_tasks.audit.log import append
 from memorial_tasks.audit.note import KEY_FILE, NEXT_FILE, Checkpoint, SigningKeys
+from memorial_tasks.audit.report import Person
 from memorial_tasks.audit.verify import Fault, Verification, verify_database
 from memorial_tasks.database.connection import AUDITOR, SEQUENCER, Connection, one, rows, transaction
 from memorial_tasks.errors import InputRefused, IntegrityError, Problem, Unavailable
@@ -155,8 +156,15 @@ def _stamps(connection: Connection, anchor: TimestampAnchor) -> list[tuple[str, 
     return [(row["note"], row["receipt"]) for row in found]
 
 
-def write_report(room: AuditRoom, about: str, folder: Path, assets: Path) -> dict[str, Any]:
-    """Writes the report about an order, a subject or a period into `folder` and says where.
+def write_report(
+    room: AuditRoom,
+    about: str,
+    folder: Path,
+    assets: Path,
+    people_of: Callable[[str], Sequence[Person]] = lambda order: (),
+) -> dict[str, Any]:
+    """Writes the report about an order, a subject or a period into `folder` and says where. `people_of` an order tells
+    the names to show, when there are any to tell.
 
     Raises:
         InputRefused: the log has no entry about it.
@@ -177,8 +185,10 @@ def write_report(room: AuditRoom, about: str, folder: Path, assets: Path) -> dic
         problem = Problem("audit.unknown", "the log has no entry about this", "see `memorial audit list`")
         raise InputRefused([problem])
     checkpoint = made.note if made else missed
-    facts = reports.build(about, kind, entries, room.verify(), checkpoint, datetime.now(UTC))
-    folder.mkdir(parents=True, exist_ok=True)
+    orders = dict.fromkeys(entry["order"] for entry in entries if entry.get("order")) if kind != "period" else {}
+    people = [person for order in orders for person in people_of(order)]
+    facts = reports.build(about, kind, entries, room.verify(), checkpoint, datetime.now(UTC), people)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     page = folder / f"audit-{re.sub('[^A-Za-z0-9._-]', '-', about)}.html"
     page.write_text(reports.html(facts), encoding="utf-8")
     document: dict[str, Any] = {

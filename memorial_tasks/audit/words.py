@@ -18,6 +18,8 @@ EVENTS: dict[str, tuple[str, str]] = {
     "consent.requested": ("请求授权同意", "Consent was asked for"),
     "consent.given": ("亲属给予授权同意", "A relative gave consent"),
     "consent.granted": ("亲属给予授权同意", "A relative gave consent"),
+    "consent.agreed": ("另一位亲属表示同意", "Another relative agreed"),
+    "consent.notified": ("已通知另一位亲属", "Another relative was notified"),
     "consent.renewed": ("授权同意已续期", "Consent was renewed"),
     "consent.refused": ("授权同意被拒绝", "Consent was refused"),
     "consent.withdrawn": ("亲属撤回授权同意", "A relative withdrew consent"),
@@ -49,6 +51,16 @@ EVENTS: dict[str, tuple[str, str]] = {
         "逝者的全部个人材料已删除，钥匙已销毁",
         "All personal material was erased and its key destroyed",
     ),
+    "order.replayed": ("制作过程重做一遍并逐一比对", "The production was done again and compared"),
+    "order.revised": ("委托内容被修改", "The order was revised"),
+    "order.script_changed": ("文稿被修改", "The script was changed"),
+    "order.erased": ("委托的材料已删除", "The order's material was erased"),
+    "evidence.refused": ("证明文件未被认可", "A paper of proof was not accepted"),
+    "erasure.started": ("开始删除", "Erasing began"),
+    "erasure.completed": ("删除完成", "Erasing was completed"),
+    "key.rotated": ("日志的签名钥匙已更换", "The log's signing key was changed"),
+    "batch.opened": ("夜间批次开始", "A night's batch began"),
+    "batch.closed": ("夜间批次结束", "A night's batch ended"),
     "settings.changed": ("工作室设置改变", "The studio's settings were changed"),
     "anchor.missed": ("一次外部存证未能完成", "A copy outside the studio could not be made"),
 }
@@ -66,6 +78,9 @@ STEPS: dict[str, tuple[str, str]] = {
     "compose": ("合成影片", "compose"),
     "seal": ("标识并签名", "label and sign"),
     "output_gate": ("检查影片", "check the film"),
+    "package": ("制作纪念网页", "make the memorial page"),
+    "report": ("查看检查报告", "read a report"),
+    "deliver": ("交付", "deliver"),
 }
 
 DECISIONS: dict[str, tuple[str, str]] = {
@@ -77,6 +92,18 @@ DECISIONS: dict[str, tuple[str, str]] = {
     "approved": ("批准", "approved"),
     "rejected": ("驳回", "rejected"),
     "delivered": ("已交付", "delivered"),
+}
+
+RELATIONS: dict[str, tuple[str, str]] = {
+    "subject": ("逝者", "the person who died"),
+    "spouse": ("委托人（配偶）", "commissioned by the spouse"),
+    "son": ("委托人（儿子）", "commissioned by the son"),
+    "daughter": ("委托人（女儿）", "commissioned by the daughter"),
+    "child": ("委托人（子女）", "commissioned by the child"),
+    "father": ("委托人（父亲）", "commissioned by the father"),
+    "mother": ("委托人（母亲）", "commissioned by the mother"),
+    "parent": ("委托人（父母）", "commissioned by the parent"),
+    "sibling": ("委托人（兄弟姐妹）", "commissioned by a brother or sister"),
 }
 
 PURPOSES: dict[str, tuple[str, str]] = {
@@ -105,7 +132,8 @@ SECTIONS: tuple[tuple[str, tuple[str, str], tuple[str, ...], tuple[str, str]], .
     ("approved", ("谁审核批准", "Who approved"), ("review.",), ("没有审核记录。", "No review is on record.")),
     ("received", ("谁收到了影片", "Who received the film"), ("film.", "link."),
      ("没有交付。", "Nothing was delivered.")),
-    ("erased", ("删除了什么", "What was erased"), ("subject.", "erasure."), ("没有删除。", "Nothing was erased.")),
+    ("erased", ("删除了什么", "What was erased"), ("subject.", "erasure.", "order.erased"),
+     ("没有删除。", "Nothing was erased.")),
 )  # fmt: skip
 
 

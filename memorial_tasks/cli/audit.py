@@ -10,6 +10,7 @@ from memorial_tasks.cli.common import Json, answers, emit, out
 
 if TYPE_CHECKING:
     from memorial_tasks.audit.note import PublicKey
+    from memorial_tasks.audit.report import Person
     from memorial_tasks.audit.service import AuditRoom
     from memorial_tasks.audit.verify import Verification
 
@@ -227,6 +228,23 @@ def rotate_key(as_json: Json = False) -> None:
     raise typer.Exit(1 if anchored.missed else 0)
 
 
+def _people(order: str) -> "list[Person]":
+    """The names in the family's order; none once it was erased or when it is not this studio's."""
+    import yaml
+
+    from memorial_tasks.audit.report import Person
+    from memorial_tasks.errors import MemorialError
+    from memorial_tasks.production.intake import order_document
+    from memorial_tasks.production.studio import Studio
+
+    try:
+        document = yaml.safe_load(order_document(Studio.open(), order))
+    except MemorialError:
+        return []
+    grantors = [Person(order, str(one["relation"]), str(one["name"])) for one in document["grantors"]]
+    return [Person(order, "subject", str(document["subject"]["name"])), *grantors]
+
+
 def _digest(what: str) -> str:
     from memorial_tasks.audit.proof import file_digest
     from memorial_tasks.errors import InputRefused, Problem
@@ -267,6 +285,7 @@ def report(
         str, typer.Argument(help="An order, a subject's pseudonym, or 2026-11 or 2026-11-01..2026-11-30.")
     ],
     folder: Annotated[Path | None, typer.Option("--out", help="Where to put it; the reports folder otherwise.")] = None,
+    names: Annotated[bool, typer.Option(help="Show names while the vault's key lives.")] = True,
     as_json: Json = False,
 ) -> None:
     """A report for people without computer knowledge, in Chinese and English, as a page and as PDF. Exit 1 when the
@@ -275,7 +294,8 @@ def report(
     from memorial_tasks.settings import Settings
 
     settings = Settings()
-    written = write_report(_room(), about, folder or settings.reports_dir / "audit", settings.assets_dir)
+    place = folder or settings.reports_dir / "audit"
+    written = write_report(_room(), about, place, settings.assets_dir, _people if names else lambda order: ())
     if as_json:
         emit(written)
     else:

@@ -73,6 +73,12 @@ def test_numbers_that_json_cannot_hold_are_refused(number: float) -> None:
         event(data={"n": number})
 
 
+@given(st.dictionaries(names, st.one_of(st.booleans(), st.integers(-(2**53) + 1, 2**53 - 1), words), max_size=6))
+def test_the_quick_way_writes_what_rfc_8785_asks_for(data: dict[str, object]) -> None:
+    written = event(data=data, order="o-1", refs={"a/b": "ab" * 32, "a.b": "cd" * 32})
+    assert written.body() == rfc8785.dumps(written.document())
+
+
 def test_times_sort_as_text() -> None:
     times = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(milliseconds=7 * n) for n in range(1000)]
     assert [format_time(at) for at in times] == sorted(format_time(at) for at in times)
