@@ -1,7 +1,7 @@
 """Comparing two runs of a step: every output by its digest, and nothing that only names the hour."""
 
 from memorial_tasks.domain.job import ArtifactRef
-from memorial_tasks.production.replay import compare
+from memorial_tasks.production.replay import compare, compare_sealed
 
 
 def outputs(**digests: str) -> tuple[ArtifactRef, ...]:
@@ -29,3 +29,15 @@ def test_pages_that_carry_the_hour_are_left_out() -> None:
     before = (ArtifactRef(name="docs.tar.gz", uri="vault://x/d", sha256="a" * 64, size=1),)
     after = (ArtifactRef(name="docs.tar.gz", uri="vault://x/d", sha256="b" * 64, size=1),)
     assert compare("quality_gate", before, after) == []
+
+
+def test_of_a_sealed_film_all_but_the_manifest_is_compared() -> None:
+    signed = outputs(film_mp4="a", seal_json="b", notes_txt="c"), outputs(film_mp4="d", seal_json="e", notes_txt="c")
+    assert compare("seal", *signed) == []
+    assert [each.name for each in compare("package", *signed)] == ["film.mp4", "seal.json"]
+    assert compare_sealed({"content_sha256": "a" * 64}, {"content_sha256": "a" * 64}) == []
+    other = compare_sealed({"content_sha256": "a" * 64}, {"content_sha256": "b" * 64})
+    assert [(each.step, each.before[:1], each.again[:1]) for each in other] == [("seal", "a", "b")]
+    # a report from before the digest was kept proves nothing
+    assert compare_sealed({}, {"content_sha256": "b" * 64})
+    assert compare_sealed({}, {})
