@@ -54,6 +54,7 @@ class SealReport:
 
     content_id: str
     sha256: str
+    content_sha256: str  # before the manifest was signed, which is the one part that never comes out twice alike
     size: int
     width: int
     height: int
@@ -100,6 +101,7 @@ def seal_film(
             request.content_id, request.consent_ref, request.purpose, request.audit_ref, request.created_at
         )
         manifest.sign(encoded, signed, claim, signing, request.time_stamp_url)
+        content = _digest(encoded)
         encoded.unlink()
         progress(0.92, "reading back")
         verification = verify_film(
@@ -113,6 +115,7 @@ def seal_film(
         report = SealReport(
             content_id=request.content_id,
             sha256=_digest(signed),
+            content_sha256=content,
             size=signed.stat().st_size,
             watermark_payload=f"{watermark.payload_of(request.content_id):08x}",
             verification=verification,
