@@ -11,7 +11,7 @@ def _wide(case: Case) -> bool | None:
 def _ceremony(case: Case) -> bool | None:
     """Shown outside the family: every relative of equal rank must at least have been told."""
     equal = [party for party in case.record.co_kin if party.rank == 1]
-    if case.purpose.breadth == 0 or not equal:
+    if case.purpose.breadth == 0:
         return None
     return all(party.position != "unreachable" or has_evidence(case, "rank", "notary") for party in equal)
 

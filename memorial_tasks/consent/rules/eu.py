@@ -18,7 +18,7 @@ def _close_person(case: Case) -> bool:
 
 def _everybody_agrees(case: Case) -> bool | None:
     known = [party for party in case.record.co_kin if party.rank == 1]
-    return all(agreed(case, party) for party in known) if case.purpose in WIDE and known else None
+    return all(agreed(case, party) for party in known) if case.purpose in WIDE else None
 
 
 def _released(case: Case) -> bool | None:

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from memorial_tasks.consent import acts, registry
 from memorial_tasks.consent.erasing import erase_everything, reapply_receipts
 from memorial_tasks.consent.events import EventType
+from memorial_tasks.consent.sealing import KeyringSealer
 from memorial_tasks.domain.words import OrderState
-from memorial_tasks.errors import PermitRefused
+from memorial_tasks.errors import ConsentRefused, PermitRefused
 from memorial_tasks.production.consents import release_key
 from memorial_tasks.production.studio import Who, now
 from memorial_tasks.vault.keyring import KeyDestroyed, KmsKeyring
@@ -58,6 +60,32 @@ def test_kms_releases_a_key_for_a_live_permit_only(cloud: Any) -> None:
     cloud.happens(EventType.OBJECTED)
     with pytest.raises(PermitRefused, match="frozen"):
         release_key(cloud.studio, used, order, "train_face", who)
+
+
+def test_kms_is_not_even_asked_once_consent_was_withdrawn(cloud: Any) -> None:
+    """Between two steps and during one: the older permit, a new one and the publishing all fail, and nothing reaches
+    KMS."""
+    asked: list[str] = []
+    cloud.studio.keyring.client.meta.events.register("before-call.kms.Decrypt", lambda **_: asked.append("Decrypt"))
+    cloud.enter()
+    order, who = cloud.order(), Who("service", "key-service")
+    first, _ = cloud.permit()
+    running, _ = cloud.permit(steps=["train_voice"])
+    permit, _ = release_key(cloud.studio, first, order, "train_face", who)
+    before = len(asked)
+    assert before
+    with cloud.tx() as connection:
+        acts.withdraw(
+            connection, "order-1", cloud.studio.keys, KeyringSealer(cloud.studio.keyring), by="", reason="",
+            operator="ann", now=now(),
+        )  # fmt: skip
+    held = len(asked)  # the withdrawal itself reads the record
+    with pytest.raises(PermitRefused, match="revoked"):
+        release_key(cloud.studio, running, order, "train_voice", who)
+    with pytest.raises(ConsentRefused), cloud.tx() as connection:
+        registry.publish_allowed(connection, "order-1", permit.consent_version, now())
+    assert len(asked) == held
+    assert cloud.audit()[-1].type == "key.refused"
 
 
 def test_a_wrapped_key_of_one_subject_does_not_open_as_another(cloud: Any, tmp_path: Path) -> None:
