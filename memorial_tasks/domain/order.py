@@ -145,8 +145,15 @@ class ConsentTerms(Record):
     dated_later: tuple[DatedLater, ...] = ()
 
 
+class InterludeMark(Record):
+    """A photo or clip out of `materials.interludes`, shown in the pause after a line."""
+
+    interlude: RelativePath  # the file's name there
+    seconds: float = Field(default=4.0, ge=2, le=60)
+
+
 class ScriptLine(Record):
-    """One line to be spoken."""
+    """One line to be spoken, and what is shown after it."""
 
     text: Text
     emotion: Emotion | None = None  # None: proposed from the text
@@ -154,6 +161,14 @@ class ScriptLine(Record):
     pause: float = Field(default=0.45, ge=0, le=10)  # seconds of silence after the line
     pace: float = Field(default=1.0, ge=0.6, le=1.6)  # 1.0 is the person's own tempo
     gaze: Literal["camera", "away", "down"] = "camera"
+    interludes: tuple[InterludeMark, ...] = ()
+
+
+class ApprovedAnswer(Record):
+    """A question the visitor of the memorial page can choose, and the lines of the script that answer it (from 0)."""
+
+    question: Text
+    lines: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
 
 
 class Materials(Record):
@@ -164,6 +179,10 @@ class Materials(Record):
     video: RelativePath | None = None
     background: RelativePath | None = None
     music: RelativePath | None = None
+    interludes: RelativePath | None = None  # photos and clips that the script's marks name
+
+
+Format = Literal["mp4", "page", "vr180", "vertical", "audio", "stills"]
 
 
 class Deliver(Record):
@@ -172,7 +191,7 @@ class Deliver(Record):
     size: Literal["720p", "1080p", "2160p"] = "1080p"
     fps: Literal[25, 30] = 25
     subtitles: tuple[Language, ...] = ()
-    formats: tuple[Literal["mp4", "page", "vr180"], ...] = ("mp4",)
+    formats: tuple[Format, ...] = ("mp4",)
 
 
 class Order(Record):
@@ -188,8 +207,30 @@ class Order(Record):
     language: Language
     script: tuple[ScriptLine, ...] | RelativePath
     translation: dict[Language, tuple[Text, ...]] = Field(default_factory=dict)  # subtitle lines, one a script line
+    answers: tuple[ApprovedAnswer, ...] = ()  # for the memorial page: a quiet conversation made of this script alone
     lexicon: dict[str, str] = Field(default_factory=dict)  # names the family pronounced for us
     materials: Materials
     deliver: Deliver = Deliver()
     promised: date | None = None
     priority: int = Field(default=0, ge=0, le=9)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _marks_follow_their_line(cls, given: Any) -> Any:
+        """``{interlude: FILE, seconds: N}`` may stand between the lines; it belongs to the line before it."""
+        script = given.get("script") if isinstance(given, dict) else None
+        if not isinstance(script, list | tuple) or not any(_is_mark(entry) for entry in script):
+            return given
+        lines: list[Any] = []
+        for entry in script:
+            if not _is_mark(entry):
+                lines.append(entry)
+            elif not lines or not isinstance(lines[-1], dict):
+                raise ValueError("script: an interlude comes after a line")
+            else:
+                lines[-1] = {**lines[-1], "interludes": [*lines[-1].get("interludes", []), entry]}
+        return {**given, "script": lines}
+
+
+def _is_mark(entry: Any) -> bool:
+    return isinstance(entry, dict) and "interlude" in entry and "text" not in entry

@@ -75,6 +75,7 @@ class MaterialKind(StrEnum):
     VIDEO = "video"
     BACKGROUND = "background"
     MUSIC = "music"
+    INTERLUDE = "interlude"  # the family's photos and clips, shown between the lines as they are
     EVIDENCE = "evidence"
     TRANSCRIPT = "transcript"
     DOCUMENT = "document"  # made at intake: the script, the lexicon, the subtitles

@@ -1,6 +1,6 @@
 """From the script to the plan: what to say and how. A person's mark always wins over a proposal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -8,7 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from memorial_tasks.domain.order import ScriptLine
-from memorial_tasks.domain.timing import DirectedLine, DirectionPlan
+from memorial_tasks.domain.timing import DirectedLine, DirectionPlan, Interlude
 from memorial_tasks.domain.words import Emotion, Language
 from memorial_tasks.errors import InputRefused, Problem
 from memorial_tasks.performance.emotion import propose
@@ -41,9 +41,12 @@ CARRY: Final = 0.75  # how much of an emotion's intensity lives on in a followin
 _DEFAULTS = ScriptLine(text="-")
 
 
-def direct_script(lines: Sequence[ScriptLine], language: Language | str) -> DirectionPlan:
+def direct_script(
+    lines: Sequence[ScriptLine], language: Language | str, names: Mapping[str, str] = MappingProxyType({})
+) -> DirectionPlan:
     """Plan for all lines. `emotion=None` is proposed from the text; `intensity`, `pace` and `pause` are kept as
-    marked when they differ from their defaults. Raises `InputRefused` for a script without lines."""
+    marked when they differ from their defaults; an interlude's seconds come on top of the pause. `names` gives the
+    material id of each interlude's file. Raises `InputRefused` for a script without lines."""
     if not lines:
         raise InputRefused(
             [Problem("script.empty", "the script has no line", "write at least one line", field="script")]
@@ -58,6 +61,7 @@ def direct_script(lines: Sequence[ScriptLine], language: Language | str) -> Dire
             pace = _clip(_scaled(manner.pace, intensity), 0.6, 1.6)
         if pause == _DEFAULTS.pause:
             pause = _clip(pause * _scaled(manner.pause, intensity), 0.0, 10.0)
+        pause += sum(mark.seconds for mark in line.interludes)
         planned.append(
             DirectedLine(
                 index=index,
@@ -74,7 +78,12 @@ def direct_script(lines: Sequence[ScriptLine], language: Language | str) -> Dire
                 reasons=reasons,
             )
         )
-    return DirectionPlan(language=spoken, lines=tuple(planned))
+    shown = tuple(
+        Interlude(after=index, name=names.get(mark.interlude, mark.interlude), seconds=mark.seconds)
+        for index, line in enumerate(lines)
+        for mark in line.interludes
+    )
+    return DirectionPlan(language=spoken, lines=tuple(planned), interludes=shown)
 
 
 def _emotion(

@@ -24,7 +24,10 @@ class Take:
 
 INPUTS: Mapping[str, tuple[Take, ...]] = {
     "ingest": (
-        *(Take(MATERIAL, f"{kind}/*", required=False) for kind in ("photo", "voice", "video", "background", "music")),
+        *(
+            Take(MATERIAL, f"{kind}/*", required=False)
+            for kind in ("photo", "voice", "video", "background", "music", "interlude")
+        ),
         Take(DOCUMENT, "transcript/*", required=False),
     ),
     "quality_gate": (Take("ingest", "*"),),
@@ -36,7 +39,10 @@ INPUTS: Mapping[str, tuple[Take, ...]] = {
     "prepare_voice": (Take("ingest", "voice/*"), Take(DOCUMENT, "lexicon.json")),
     "train_face": (Take("prepare_face", "face/*"),),
     "train_voice": (Take("prepare_voice", "voice/*"), Take(DOCUMENT, "script.json"), Take(DOCUMENT, "lexicon.json")),
-    "direct": (Take(DOCUMENT, "script.json"),),
+    "direct": (
+        Take(DOCUMENT, "script.json"),
+        Take(DOCUMENT, "interludes.json", required=False),
+    ),
     "speak": (
         Take("direct", "plan.json"),
         Take("train_voice", "voice/*"),
@@ -56,17 +62,29 @@ INPUTS: Mapping[str, tuple[Take, ...]] = {
         Take("speak", "*"),
         Take("ingest", "background.*", required=False),
         Take("ingest", "music.wav", required=False),
+        Take("ingest", "interludes/*", required=False),
         Take(DOCUMENT, "subtitles.json"),
+        Take(DOCUMENT, "title.json", required=False),
     ),
-    "seal": (Take("compose", "film.mp4"), Take("compose", "subtitles/*", required=False)),
+    "seal": (
+        Take("compose", "film.mp4"),
+        Take("compose", "film-*.mp4", required=False),
+        Take("compose", "subtitles/*", required=False),
+    ),
     "output_gate": (
         Take("seal", "film.mp4"),
         Take("seal", "seal.json"),
         Take("direct", "plan.json"),
         Take("speak", "timing.json"),
+        Take(DOCUMENT, "title.json", required=False),
     ),
     "package": (
         Take("seal", "film.mp4"),
+        Take("seal", "film-*.mp4", required=False),
+        Take("seal", "audio.m4a", required=False),
+        Take("seal", "stills/*", required=False),
+        Take("speak", "timing.json"),
+        Take(DOCUMENT, "answers.json", required=False),
         Take("compose", "poster.png"),
         Take("compose", "subtitles/*", required=False),
         Take(DOCUMENT, "title.json", required=False),

@@ -15,6 +15,7 @@ def step_params(settings: Settings, order: OrderRow, step: str) -> dict[str, Any
     """Parameters of `step` for this order."""
     deliver = order.deliver
     size, fps = deliver.get("size", "1080p"), deliver.get("fps", 25)
+    formats = list(deliver.get("formats", ["mp4"]))
     # Fixed when the order came in: whoever looks at it later, under whatever setting, sees the same results.
     train = deliver.get("train", settings.train)
     by_step: dict[str, dict[str, Any]] = {
@@ -27,7 +28,12 @@ def step_params(settings: Settings, order: OrderRow, step: str) -> dict[str, Any
         "direct": {"language": order.language},
         "speak": {},
         "animate": {"size": size, "fps": fps},
-        "compose": {"size": size, "fps": fps, "subtitles": list(deliver.get("subtitles", []))},
+        "compose": {
+            "size": size,
+            "fps": fps,
+            "subtitles": list(deliver.get("subtitles", [])),
+            "renditions": [name for name in ("vertical", "vr180") if name in formats],
+        },
         "seal": {
             "profile": settings.profile,
             "audit_ref": order.order_id,
@@ -37,9 +43,10 @@ def step_params(settings: Settings, order: OrderRow, step: str) -> dict[str, Any
             "purpose": str(order.purpose),
             "size": size,
             "fps": fps,
+            "extracts": [name for name in ("audio", "stills") if name in formats],
             "created_at": order.created_at.isoformat(timespec="seconds"),
         },
         "output_gate": {"content_id": content_id(order), "language": order.language},
-        "package": {"formats": list(deliver.get("formats", ["mp4"])), "language": order.language, "fps": fps},
+        "package": {"formats": formats, "language": order.language, "fps": fps},
     }
     return by_step[step]

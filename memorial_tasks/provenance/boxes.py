@@ -120,3 +120,14 @@ def _values(data: bytes, names: list[str]) -> Iterator[tuple[str, str]]:
         if data[at + 12 : at + 16] == b"data" and 16 <= inner <= size - 8 and 1 <= index <= len(names):
             yield names[index - 1], data[at + 24 : at + 8 + inner].decode("utf-8", "replace")
         at += size
+
+
+def is_stereo(path: Path) -> bool:
+    """True when the film says that it holds two eyes side by side (an ``st3d`` box with mode 2, Spherical Video V2)."""
+    for box in boxes(path):
+        if box.kind == b"stsd":
+            data = content(path, box)
+            place = data.find(b"st3d")
+            if place >= 0 and data[place + 8 : place + 9] == b"\x02":
+                return True
+    return False

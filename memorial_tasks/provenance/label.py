@@ -10,7 +10,7 @@ Frames are planar 8-bit YUV 4:2:0 in limited range, as they go to the encoder: o
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from memorial_tasks.domain.timing import END_CARD, OPENING_CARD
 from memorial_tasks.errors import Unavailable
 
 OPENING_S, ENDING_S = OPENING_CARD, END_CARD
+_NEARER = 8  # pixels by which the label of a stereo film is moved in each eye, one degree
 FONT = "NotoSansCJKsc-Regular.otf"
 TITLE = "本片由AI生成合成"
 TITLE_LATIN = "AI GENERATED"
@@ -65,6 +66,13 @@ class Layout:
     corner: Line
     opening: tuple[Line, ...]
     ending: tuple[Line, ...]  # the last is the content id, when there is one
+    twin: Line | None = None  # the same corner label for the other eye of a stereo film
+    short: int = 0  # the edge the letters' heights are shares of; 0 means the frame's shortest
+
+    @property
+    def edge(self) -> int:
+        """The edge the letters' heights are shares of, in pixels."""
+        return self.short or min(self.width, self.height)
 
 
 def _least(short: int, share: float) -> int:
@@ -140,6 +148,26 @@ def layout(assets: Path, width: int, height: int, content_id: str = "") -> Layou
         below = ending[-1].y + ending[-1].coverage.shape[0] + gap
         ending.append(Line(content_id, cover, (width - cover.shape[1]) // 2, below, small))
     return Layout(width, height, placed, tuple(opening), tuple(ending))
+
+
+@lru_cache(maxsize=8)
+def stereo_layout(assets: Path, width: int, height: int, content_id: str = "") -> Layout:
+    """The profile for a side-by-side picture of half a sphere for each eye (VR180): in the middle quarter of each
+    eye's view, ninety degrees wide, which is what a headset shows at once; drawn a little nearer than the screen, so
+    that both eyes see one label. Heights are shares of that window."""
+    side = height // 2
+    plan = layout(assets, side, side, content_id)
+
+    def seen(line: Line, eye: int) -> Line:
+        nearer = _NEARER if eye == 0 else -_NEARER
+        return replace(line, x=line.x + eye * width // 2 + (width // 2 - side) // 2 + nearer, y=line.y + side // 2)
+
+    def both(lines: Sequence[Line]) -> tuple[Line, ...]:
+        return tuple(seen(line, eye) for eye in (0, 1) for line in lines)
+
+    return Layout(
+        width, height, seen(plan.corner, 0), both(plan.opening), both(plan.ending), seen(plan.corner, 1), side
+    )
 
 
 def _stack(path: Path, lines: Sequence[tuple[str, int]], width: int, height: int, gap: int) -> list[Line]:
@@ -230,14 +258,16 @@ class Labeller:
 
     def __init__(self, plan: Layout) -> None:
         self.plan = plan
-        short = min(plan.width, plan.height)
-        self._corner = _stamp(plan.width, plan.height, [plan.corner], 0.45, short * 0.014, veil=0.36)
+        short = plan.edge
+        corners = [plan.corner, *([plan.twin] if plan.twin else [])]
+        self._corners = [_stamp(plan.width, plan.height, [one], 0.45, short * 0.014, veil=0.36) for one in corners]
         self._opening = _stamp(plan.width, plan.height, plan.opening, 0.35, short * 0.02)
         self._ending = _stamp(plan.width, plan.height, plan.ending, 0.35, short * 0.02)
 
     def corner(self, frame: Planes) -> None:
         """Lay the corner label on a frame, in place; under a millisecond."""
-        lay(frame, self._corner)
+        for stamp in self._corners:
+            lay(frame, stamp)
 
     def opening(self, first: Planes, frames: int, fps: float) -> "Card":
         """The opening card: the film's first picture, out of focus and dimmed, which clears as the card ends."""

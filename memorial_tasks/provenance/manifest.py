@@ -59,7 +59,7 @@ def _settings(anchors_pem: str = "", hosts: Sequence[str] = ()) -> dict[str, Any
     }
 
 
-def describe(claim: Claim) -> dict[str, Any]:
+def describe(claim: Claim, mime: str = MIME) -> dict[str, Any]:
     """The manifest definition given to the C2PA builder."""
     actions = [
         {
@@ -78,7 +78,7 @@ def describe(claim: Claim) -> dict[str, Any]:
     }
     return {
         "claim_generator_info": [{"name": "Memorial Studio", "version": __version__, "specVersion": "2.2.0"}],
-        "format": MIME,
+        "format": mime,
         "title": claim.content_id,
         "assertions": [
             {"label": "c2pa.actions.v2", "data": {"actions": actions, "allActionsIncluded": True}},
@@ -113,7 +113,14 @@ def _context(anchors_pem: str = "", hosts: Sequence[str] = ()) -> Iterator[c2pa.
         context.close()
 
 
-def sign(source: Path, target: Path, claim: Claim, credential: Credential, time_stamp_url: str | None = None) -> None:
+def sign(
+    source: Path,
+    target: Path,
+    claim: Claim,
+    credential: Credential,
+    time_stamp_url: str | None = None,
+    mime: str = MIME,
+) -> None:
     """Copy `source` to `target` with a signed manifest inside. `target` must not exist.
 
     Without `time_stamp_url` (RFC 3161) the manifest is valid as long as the certificate. Raises `StepFailed`.
@@ -125,11 +132,11 @@ def sign(source: Path, target: Path, claim: Claim, credential: Credential, time_
             c2pa.Signer.from_callback(
                 _sign_with(credential.key_pem), c2pa.C2paSigningAlg.ES256, credential.chain_pem, time_stamp_url
             ) as signer,
-            c2pa.Builder(json.dumps(describe(claim)), context) as builder,
+            c2pa.Builder(json.dumps(describe(claim, mime)), context) as builder,
             source.open("rb") as file,
             target.open("w+b") as out,
         ):
-            builder.sign(signer, MIME, file, out)
+            builder.sign(signer, mime, file, out)
     except c2pa.C2paError as error:
         raise StepFailed(f"the manifest could not be signed ({_kind(error)})", remedy="check the chain") from error
 
@@ -147,13 +154,13 @@ class Reading:
     manifests: int = 0
 
 
-def read(path: Path, anchors_pem: str = "") -> Reading:
+def read(path: Path, anchors_pem: str = "", mime: str = MIME) -> Reading:
     """Read and validate the manifest of a file. Never raises for what the file holds."""
     try:
         with (
             _context(anchors_pem) as context,
             path.open("rb") as file,
-            c2pa.Reader(MIME, file, context=context) as reader,
+            c2pa.Reader(mime, file, context=context) as reader,
         ):
             document = json.loads(reader.json())
             state = str(reader.get_validation_state() or "none")

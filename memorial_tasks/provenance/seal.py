@@ -84,8 +84,12 @@ def seal_film(
     signing: authority.Credential,
     watermark_key: bytes,
     progress: Callable[[float, str], None] = lambda fraction, message: None,
+    stereo: Callable[[Path, Path], None] | None = None,
 ) -> SealReport:
     """Seal `source` into `target`, which appears complete or not at all.
+
+    `stereo` is given for a film with one picture for each eye, side by side: both get the label, and it is called with
+    the labelled film and a place to write it to with its spherical metadata, before the manifest is signed over it.
 
     Raises `InputRefused` for a request or a film that cannot be sealed, `IntegrityError` when a layer is not found in
     the finished file.
@@ -95,7 +99,10 @@ def seal_film(
     with tempfile.TemporaryDirectory(prefix=".seal-", dir=target.parent) as folder:
         encoded, signed = Path(folder) / "encoded.mp4", Path(folder) / "signed.mp4"
         with films.opened(source) as container:
-            made = _Pass(container, encoded, request, key, assets, watermark_key, progress).run()
+            made = _Pass(container, encoded, request, key, assets, watermark_key, progress, bool(stereo)).run()
+        if stereo:
+            flat = encoded.rename(Path(folder) / "flat.mp4")
+            stereo(flat, encoded)
         progress(0.88, "signing")
         claim = manifest.Claim(
             request.content_id, request.consent_ref, request.purpose, request.audit_ref, request.created_at
@@ -185,6 +192,7 @@ class _Pass:
         assets: Path,
         watermark_key: bytes,
         progress: Callable[[float, str], None],
+        stereo: bool = False,
     ) -> None:
         self._in, self._request, self._progress = container, request, progress
         self._video = container.streams.video[0]
@@ -195,7 +203,8 @@ class _Pass:
         if self._width % 2 or self._height % 2 or min(self._width, self._height) < 240:
             raise films.refuse("the picture must have even sides of at least 240 px")
         self._fps = Fraction(self._video.average_rate or 25).limit_denominator(1001)
-        self._plan = label.layout(assets, self._width, self._height, request.content_id)
+        layout = label.stereo_layout if stereo else label.layout
+        self._plan = layout(assets, self._width, self._height, request.content_id)
         self._labeller = label.Labeller(self._plan)
         payload = watermark.payload_of(request.content_id)
         self._embed = watermark.Embedder(watermark_key, payload, self._width, self._height)
@@ -346,7 +355,7 @@ class _Pass:
             for packet in stream.encode(None):
                 self._out.mux(packet)
         noise = self._errors[0] / max(1, self._errors[1])
-        short = min(self._width, self._height)
+        short = self._plan.edge
         return {
             "width": self._width,
             "height": self._height,

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memorial_tasks.errors import InputRefused, Unavailable
-from memorial_tasks.provenance import aigc, films, label, manifest, sound_mark, watermark
+from memorial_tasks.provenance import aigc, boxes, films, label, manifest, sound_mark, watermark
 
 _T = TypeVar("_T")
 Luma = NDArray[np.uint8]
@@ -208,13 +208,15 @@ def _times(seconds: float) -> list[float]:
     return [every * index for index in range(int(seconds // every) + 1)]
 
 
-def _plan(card: Luma, content_id: str, assets: Path) -> tuple[label.Layout, Callable[[Luma], Luma]]:
+def _plan(card: Luma, content_id: str, assets: Path, stereo: bool) -> tuple[label.Layout, Callable[[Luma], Luma]]:
     """The layout the film was labelled with, and how to bring its frames to that size.
 
     A film that was scaled after sealing carries the letters of its first size, which differ by a pixel here and there
     from those of its present one. So the ordinary sizes are tried where the present one does not fit.
     """
     height, width = card.shape
+    if stereo:
+        return label.stereo_layout(assets, width, height, content_id), lambda luma: luma
     short = min(width, height)
     best: tuple[float, label.Layout] | None = None
     for edge in (short, *(size for size in _EDGES if size != short)):
@@ -248,10 +250,11 @@ def _look(path: Path, expected: str, key: bytes, assets: Path, deep: bool) -> tu
     shots = dict(zip(wanted, films.samples(path, wanted), strict=False))
     if len(shots) < len(wanted):
         raise films.refuse("frames are missing")
-    plan, resize = _plan(shots[1.0].luma, expected, assets)
+    plan, resize = _plan(shots[1.0].luma, expected, assets, boxes.is_stereo(path))
     luma = {t: resize(shot.luma) for t, shot in shots.items()}
     found = []
-    unseen = [t for t in wanted if label.line_score(luma[t], plan.corner) < label.SEEN]
+    corners = [plan.corner, *([plan.twin] if plan.twin else [])]
+    unseen = [t for t in wanted if min(label.line_score(luma[t], one) for one in corners) < label.SEEN]
     if unseen:
         found.append(f"no corner label at {', '.join(f'{t:.1f}' for t in unseen[:5])} s")
     if min(label.card_score(luma[t], plan.opening) for t in opening) < label.SEEN:
@@ -263,7 +266,7 @@ def _look(path: Path, expected: str, key: bytes, assets: Path, deep: bool) -> tu
     heard = label.rhythm_score(films.sound(path, label.OPENING_S + 0.5), 16000)
     if heard < _RHYTHM:
         found.append("no audible notice at the start")
-    ink = plan.corner.ink / min(plan.width, plan.height)
+    ink = plan.corner.ink / plan.edge
     said = f"opening card, corner label ({ink:.1%} of the short edge, {len(shots)} frames), end card, audible notice"
     seen = Check(not found, "; ".join(found) or said)
     marked = _check_watermark([shot.luma for shot in shots.values()], expected, key, deep)

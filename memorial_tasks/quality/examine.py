@@ -64,7 +64,7 @@ def examine(
                 return _voice(path, detector)
             case MaterialKind.VIDEO:
                 return _video(path, models, detector)
-            case MaterialKind.BACKGROUND:
+            case MaterialKind.BACKGROUND | MaterialKind.INTERLUDE:
                 return _background(path)
             case MaterialKind.MUSIC:
                 return _music(path)

@@ -105,7 +105,24 @@ def _whole(order: Order, good: list[tuple[MaterialFile, dict[str, Any]]]) -> lis
         problems.append(
             Problem("material.nothing", "the videos show and say nothing", "add material", "materials.video")
         )
-    return problems
+    return problems + _unknown_interludes(order, {Path(file.file).name for file, _ in good})
+
+
+def _unknown_interludes(order: Order, there: set[str]) -> list[Problem]:
+    """Marks in the script that name no file of `materials.interludes`."""
+    return [
+        Problem(
+            "script.interlude",
+            "no such photo or clip",
+            "put the file into the folder of materials.interludes, or correct its name",
+            f"script.{number}.interludes",
+            mark.interlude,
+        )
+        for number, line in enumerate(order.script)
+        if not isinstance(line, str)
+        for mark in line.interludes
+        if Path(mark.interlude).name not in there
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

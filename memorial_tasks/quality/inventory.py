@@ -16,6 +16,7 @@ ENTRIES = {
     "video": MaterialKind.VIDEO,
     "background": MaterialKind.BACKGROUND,
     "music": MaterialKind.MUSIC,
+    "interludes": MaterialKind.INTERLUDE,
 }
 _LITTER = {"thumbs.db", "desktop.ini", "ehthumbs.db"}  # left behind by file managers
 

@@ -13,28 +13,31 @@ from memorial_tasks.domain.timing import LEAD_IN, DirectionPlan, SpeechTiming
 from memorial_tasks.domain.words import Language
 from memorial_tasks.errors import InputRefused, Problem
 from memorial_tasks.steps.contract import StepContext
-from memorial_tasks.video.compose import compose_film
+from memorial_tasks.video.compose import FilmReport, compose_film
 from memorial_tasks.video.encode import SIZES
 from memorial_tasks.video.fonts import cjk_font
 from memorial_tasks.video.inserts import Insert, between_lines
 from memorial_tasks.video.subtitles import Cue, cues, write_srt
+from memorial_tasks.video.vr180 import write_vr180
 
 ROOMS = ("video",)
 MODALITIES = ("face", "voice")
 
 
 class Params(Record):
-    """`subtitles` are the tracks wanted, `burn` those of them that are drawn into the picture."""
+    """`subtitles` are the tracks wanted, `burn` those of them that are drawn into the picture; `renditions` what is
+    made beside the film itself: one for an upright phone, one for a headset."""
 
     size: Literal["720p", "1080p", "2160p"] = "1080p"
     fps: Literal[25, 30] = 25
     subtitles: tuple[Language, ...] = ()
     burn: tuple[Language, ...] = ()
+    renditions: tuple[Literal["vertical", "vr180"], ...] = ()
 
 
 def run(context: StepContext, params: Params) -> dict[str, Any]:
     """Reads portrait.mp4, matte.png, speech.wav, timing.json and what else there is; writes film.mp4,
-    subtitles/<language>.srt and poster.png."""
+    the other renditions as film-<name>.mp4, subtitles/<language>.srt and poster.png."""
     timing = SpeechTiming.model_validate_json(context.file("timing.json").read_bytes())
     matte = cv2.imread(str(context.file("matte.png")), cv2.IMREAD_GRAYSCALE)
     if matte is None:
@@ -46,25 +49,43 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
         write_srt(context.out / "subtitles" / f"{language.value}.srt", found)
     burned = {language: tracks[language] for language in params.burn if language in tracks}
     title = _title(context)
-    report = compose_film(
-        context.file("portrait.mp4"),
-        np.asarray(matte, np.uint8),
-        context.file("speech.wav"),
-        timing,
-        context.out / "film.mp4",
-        context.out / "poster.png",
-        size=SIZES[params.size],
-        fps=params.fps,
-        background=context.optional("background.mkv") or context.optional("background.png"),
-        music=context.optional("music.wav"),
-        burned=burned,
-        font_file=cjk_font(context.assets) if burned or title else None,
-        inserts=_interludes(context, timing),
-        title=title,
-        kept=context.checkpoints / "film",
-        saved=context.save_checkpoint,
-        progress=context.progress,
-    )
+    inserts = _interludes(context, timing)
+
+    def film(name: str, size: tuple[int, int], part: tuple[float, float]) -> FilmReport:
+        low, high = part
+        return compose_film(
+            context.file("portrait.mp4"),
+            np.asarray(matte, np.uint8),
+            context.file("speech.wav"),
+            timing,
+            context.out / f"{name}.mp4",
+            context.out / ("poster.png" if name == "film" else f"{name}.png"),
+            size=size,
+            fps=params.fps,
+            background=context.optional("background.mkv") or context.optional("background.png"),
+            music=context.optional("music.wav"),
+            burned=burned,
+            font_file=cjk_font(context.assets) if burned or title else None,
+            inserts=inserts,
+            title=title,
+            kept=context.checkpoints / name,
+            saved=context.save_checkpoint,
+            progress=lambda share, what: context.progress(low + (high - low) * share, what),
+        )
+
+    wide = SIZES[params.size]
+    share = 1 / (1 + len(params.renditions))
+    report = film("film", wide, (0.0, share))
+    if "vertical" in params.renditions:
+        film("film-vertical", (wide[1], wide[0]), (share, 2 * share))
+    if "vr180" in params.renditions:
+        write_vr180(
+            context.out / "film.mp4",
+            context.out / "film-vr180.mp4",
+            kept=context.checkpoints / "film-vr180",
+            saved=context.save_checkpoint,
+            progress=lambda done, what: context.progress(1 - share + share * done, what),
+        )
     return {
         "frames": report.frames,
         "duration": round(report.duration, 3),
@@ -72,6 +93,8 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
         "true_peak_dbtp": round(report.true_peak, 2),
         "subtitles": sorted(language.value for language in tracks),
         "music": context.optional("music.wav") is not None,
+        "interludes": len(inserts),
+        "renditions": list(params.renditions),
     }
 
 

@@ -22,7 +22,7 @@ class Params(Record):
 
 
 def run(context: StepContext, params: Params) -> dict[str, Any]:
-    """Reads script.json, writes plan.json."""
+    """Reads script.json and interludes.json (file name -> material id), writes plan.json."""
     try:
         lines = TypeAdapter(tuple[ScriptLine, ...]).validate_json(context.file("script.json").read_bytes())
     except ValidationError as error:
@@ -34,7 +34,9 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
                 for entry in error.errors(include_input=False)
             ]
         ) from error
-    plan = direct_script(lines, params.language)
+    given = context.optional("interludes.json")
+    names = json.loads(given.read_text("utf-8")) if given else {}
+    plan = direct_script(lines, params.language, names)
     (context.out / "plan.json").write_text(
         json.dumps(plan.model_dump(mode="json"), ensure_ascii=False, indent=1), encoding="utf-8"
     )

@@ -42,7 +42,7 @@ class Params(Record):
 
 
 def run(context: StepContext, params: Params) -> dict[str, Any]:
-    """Write photos/, voice/, background, music and ingest.json; returns counts and seconds.
+    """Write photos/, voice/, background, music, interludes/ and ingest.json; returns counts and seconds.
 
     Raises:
         InputRefused: with every original that is missing or cannot be decoded.
@@ -52,7 +52,9 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
         for ref in params.materials
         if not (context.inputs / ref.name).is_file()
     ]
-    record: dict[str, Numbers] = {kind: {} for kind in ("photos", "frames", "voice", "background", "music")}
+    record: dict[str, Numbers] = {
+        kind: {} for kind in ("photos", "frames", "voice", "background", "music", "interludes")
+    }
 
     def gather(path: Path, work: Callable[[Path], object]) -> None:
         try:
@@ -60,7 +62,7 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
         except InputRefused as refused:
             problems.extend(replace(one, file=f"{path.parent.name}/{path.name}") for one in refused.problems)
 
-    originals = {kind: context.files(kind) for kind in ("photo", "voice", "video", "background", "music")}
+    originals = {kind: context.files(kind) for kind in ("photo", "voice", "video", "background", "music", "interlude")}
     problems += _twice(originals["photo"]) + _twice(originals["voice"] + originals["video"])
     detector = SpeechDetector()
     for number, path in enumerate(originals["photo"]):
@@ -81,6 +83,8 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
         gather(path, lambda one: _background(context, one, record["background"]))
     for path in originals["music"][:1]:
         gather(path, lambda one: _music(context, one, record["music"]))
+    for path in originals["interlude"]:
+        gather(path, lambda one: _interlude(context, one, record["interludes"]))
     if problems:
         raise InputRefused(problems)
     texts = _transcripts(context, record["voice"])
@@ -150,6 +154,16 @@ def _background(context: StepContext, path: Path, record: Numbers) -> None:
         record[path.stem] = {"width": width, "height": height}
     else:
         record[path.stem] = {"seconds": write_background(path, context.out / "background.mkv")}
+
+
+def _interlude(context: StepContext, path: Path, record: Numbers) -> None:
+    (context.out / "interludes").mkdir(exist_ok=True)
+    target = context.out / "interludes" / path.stem
+    if identify(path, "photo", "video").medium == "photo":
+        width, height = write_photo(target.with_suffix(".png"), read_photo(path).rgb)
+        record[path.stem] = {"width": width, "height": height}
+    else:
+        record[path.stem] = {"seconds": write_background(path, target.with_suffix(".mkv"))}
 
 
 def _music(context: StepContext, path: Path, record: Numbers) -> None:

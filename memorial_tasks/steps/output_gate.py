@@ -9,11 +9,11 @@ from typing import Any
 
 from memorial_tasks.domain.finding import Finding
 from memorial_tasks.domain.order import Record
-from memorial_tasks.domain.timing import DirectionPlan, SpeechTiming
+from memorial_tasks.domain.timing import CLOSING_CARD, DirectionPlan, SpeechTiming
 from memorial_tasks.domain.words import Language, Severity
 from memorial_tasks.face.landmarks import FaceModels
 from memorial_tasks.provenance.verify import verify_film
-from memorial_tasks.quality.film import FilmLook, measure_film, word_errors
+from memorial_tasks.quality.film import AROUND, FilmLook, measure_film, word_errors
 from memorial_tasks.quality.gate import run_gate
 from memorial_tasks.quality.sheets import contact_sheet, spectrogram
 from memorial_tasks.quality.voice import SpeechDetector
@@ -39,7 +39,8 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
     timing = SpeechTiming.model_validate_json(context.file("timing.json").read_text("utf-8"))
     plan = DirectionPlan.model_validate_json(context.file("plan.json").read_text("utf-8"))
     models, detector = FaceModels.load(context.assets), SpeechDetector()
-    measure, look = measure_film(film, timing, models, detector, context.progress, params.expected_duration)
+    expected = params.expected_duration or timing.duration + AROUND + _closing(context)
+    measure, look = measure_film(film, timing, models, detector, context.progress, expected)
     context.progress(0.78, "contact sheet and spectrogram")
     contact_sheet(context.out / "contact-sheet.png", look.shots)
     spectrogram(context.out / "spectrogram.png", look.sound, look.rate)
@@ -70,6 +71,12 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
         "findings": [finding.model_dump(mode="json") for finding in report.findings],
         **{key: value for key, value in numbers.items() if value is not None},
     }
+
+
+def _closing(context: StepContext) -> float:
+    """Seconds of the last card: there is one when the order gives a name."""
+    path = context.optional("title.json")
+    return CLOSING_CARD if path and json.loads(path.read_text("utf-8")).get("name") else 0.0
 
 
 def _judged(look: FilmLook, timing: SpeechTiming, plan: DirectionPlan) -> float:

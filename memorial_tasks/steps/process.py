@@ -70,6 +70,7 @@ MEDIA_TYPES = {
     ".jpg": "image/jpeg",
     ".wav": "audio/wav",
     ".mp4": "video/mp4",
+    ".m4a": "audio/mp4",
     ".mkv": "video/x-matroska",
     ".srt": "application/x-subrip",
     ".safetensors": "application/vnd.safetensors",

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from memorial_tasks.domain.words import Language
 from memorial_tasks.errors import InputRefused, Problem
@@ -34,7 +34,8 @@ WORDS: Final[Mapping[Language, Mapping[str, str]]] = {
         "closed": "好的，等您想看的时候再打开。",
         "ai": "人工智能生成",
         "asked": "想听什么？",
-        "again": "重新播放",
+        "again": "从头播放",
+        "headset": "用头显观看",
         "quiet": "本页不联网，不收集任何信息。",
     },
     Language.EN_US: {
@@ -47,7 +48,8 @@ WORDS: Final[Mapping[Language, Mapping[str, str]]] = {
         "closed": "That is all right. Open the page again whenever you like.",
         "ai": "AI-generated",
         "asked": "What would you like to hear?",
-        "again": "Play again",
+        "again": "Play all of it",
+        "headset": "Watch in a headset",
         "quiet": "This page works without a network and collects nothing.",
     },
 }
@@ -55,11 +57,12 @@ WORDS: Final[Mapping[Language, Mapping[str, str]]] = {
 
 @dataclass(frozen=True)
 class Answer:
-    """An approved clip that a visitor can choose: the words on its button and the film behind it."""
+    """An approved clip that a visitor can choose: the words on its button, and from where to where the film answers
+    (seconds of the sealed film). It is a part of the one film, so its label and its approval are the film's."""
 
     label: str
-    film: Path
-    subtitles: Mapping[Language, Sequence[Cue]]
+    start: float
+    end: float
 
 
 def write_page(
@@ -72,13 +75,15 @@ def write_page(
     dates: str = "",
     language: Language = Language.ZH_CN,
     answers: Sequence[Answer] = (),
+    headset: Path | None = None,
 ) -> Path:
-    """Writes the whole folder (index.html, film.mp4, poster.png, subtitles/*.vtt, clips) and returns index.html.
+    """Writes the whole folder (index.html, film.mp4, poster.png, subtitles/*.vtt) and returns index.html.
 
-    `film` must be the sealed film. The folder appears only when it is whole; one that is already there is replaced.
+    `film` must be the sealed film, `headset` its sealed VR180 rendition: with it the page offers to watch in a headset
+    (WebXR), where the browser has one. The folder appears only when it is whole; one that is already there is replaced.
     Raises `InputRefused` when the film or the poster is missing.
     """
-    missing = [path for path in (film, poster, *(answer.film for answer in answers)) if not path.is_file()]
+    missing = [path for path in (film, poster, *([headset] if headset else [])) if not path.is_file()]
     if missing:
         raise InputRefused(
             [Problem("page.missing", "a file is missing", "compose again", file=p.name) for p in missing]
@@ -88,25 +93,25 @@ def write_page(
         made = Path(scratch) / "page"
         made.mkdir()
         shutil.copyfile(poster, made / "poster.png")
-        clips = [_clip(made, "film", film, subtitles, "")]
-        for number, answer in enumerate(answers, 1):
-            clips.append(_clip(made, f"clips/{number:02d}", answer.film, answer.subtitles, answer.label))
-        (made / "index.html").write_text(_html(title, dates, language, clips), encoding="utf-8")
+        data = _clip(made, film, subtitles)
+        data["answers"] = [
+            {"label": one.label, "start": round(one.start, 2), "end": round(one.end, 2)} for one in answers
+        ]
+        if headset:
+            shutil.copyfile(headset, made / "film-vr180.mp4")
+            data["headset"] = "film-vr180.mp4"
+        (made / "index.html").write_text(_html(title, dates, language, data), encoding="utf-8")
         if folder.exists():
             os.replace(folder, Path(scratch) / "old")
         os.replace(made, folder)
     return folder / "index.html"
 
 
-def _clip(
-    made: Path, name: str, film: Path, subtitles: Mapping[Language, Sequence[Cue]], label: str
-) -> dict[str, object]:
-    target = made / f"{name}.mp4"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(film, target)
+def _clip(made: Path, film: Path, subtitles: Mapping[Language, Sequence[Cue]]) -> dict[str, object]:
+    shutil.copyfile(film, made / "film.mp4")
     tracks = []
     for language, found in subtitles.items():
-        write_vtt(made / "subtitles" / f"{Path(name).name}.{language.value}.vtt", found)
+        write_vtt(made / "subtitles" / f"film.{language.value}.vtt", found)
         # inline as well: browsers refuse to load text tracks from a page opened as a file
         tracks.append(
             {
@@ -115,20 +120,19 @@ def _clip(
                 "cues": [[round(cue.start, 3), round(cue.end, 3), cue.text] for cue in found],
             }
         )
-    return {"film": f"{name}.mp4", "label": label, "tracks": tracks}
+    return {"film": "film.mp4", "tracks": tracks}
 
 
-def _html(title: str, dates: str, language: Language, clips: Sequence[Mapping[str, object]]) -> str:
+def _html(title: str, dates: str, language: Language, given: Mapping[str, Any]) -> str:
     words = {key: html.escape(value) for key, value in WORDS[language].items()}
-    data = json.dumps({"clips": clips}, ensure_ascii=False).replace("<", "\\u003c").replace("\u2028", "\\u2028")
+    data = json.dumps(given, ensure_ascii=False).replace("<", "\\u003c").replace("\u2028", "\\u2028")
     buttons = "".join(
-        f'<button type="button" class="answer" data-clip="{number}">{html.escape(str(clip["label"]))}</button>'
-        for number, clip in enumerate(clips)
-        if number
+        f'<button type="button" class="answer" data-answer="{number}">{html.escape(answer["label"])}</button>'
+        for number, answer in enumerate(given["answers"])
     )
     conversation = (
         f'<section class="answers"><h2>{words["asked"]}</h2>{buttons}'
-        f'<button type="button" class="answer" data-clip="0">{words["again"]}</button></section>'
+        f'<button type="button" class="answer" data-answer="-1">{words["again"]}</button></section>'
         if buttons
         else ""
     )
@@ -139,7 +143,11 @@ def _html(title: str, dates: str, language: Language, clips: Sequence[Mapping[st
         "DATES": f"<p class='dates'>{html.escape(dates)}</p>" if dates else "",
         "CONVERSATION": conversation,
         "DATA": data,
-        **{key.upper(): value for key, value in words.items()},
+        "HEADSET": f'<button type="button" id="headset" hidden>{words["headset"]}</button>'
+        if given.get("headset")
+        else "",
+        "XR": _XR if given.get("headset") else "",
+        **{key.upper(): value for key, value in words.items() if key != "headset"},
     }
     page = _PAGE
     for key, value in values.items():
@@ -181,6 +189,7 @@ button.begin { background: var(--light); border-color: var(--light); color: #241
 .row { display: flex; gap: .8rem; flex-wrap: wrap; align-items: center; }
 .tools { justify-content: flex-end; margin-top: .8rem; }
 .answers button { margin: 0 .6rem .6rem 0; }
+.answers button.chosen { border-color: var(--light); color: var(--light); }
 [hidden] { display: none !important; }
 </style>
 </head>
@@ -196,7 +205,7 @@ button.begin { background: var(--light); border-color: var(--light); color: #241
 <div id="show" hidden>
 <div class="stage"><video id="film" controls playsinline preload="none" poster="poster.png"></video>
 <span class="mark">%%AI%%</span></div>
-<div class="row tools"><select id="tracks" aria-label="subtitles"></select></div>
+<div class="row tools">%%HEADSET%%<select id="tracks" aria-label="subtitles"></select></div>
 %%CONVERSATION%%
 </div>
 <footer>%%AI%% · %%QUIET%%</footer>
@@ -206,43 +215,128 @@ button.begin { background: var(--light); border-color: var(--light); color: #241
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const film = document.getElementById("film"), choice = document.getElementById("tracks");
-let made = [], current = -1;
-function show(number) {
-  const clip = data.clips[number];
-  if (number !== current) {
-    made.forEach(track => { track.mode = "disabled"; });
-    made = clip.tracks.map(one => {
-      const track = film.addTextTrack("subtitles", one.name, one.language);
-      one.cues.forEach(cue => track.addCue(new VTTCue(cue[0], cue[1], cue[2])));
-      track.mode = "disabled";
-      return track;
-    });
-    const kept = choice.value;
-    choice.replaceChildren(new Option("–", ""), ...clip.tracks.map(one => new Option(one.name, one.language)));
-    choice.value = current < 0 ? (clip.tracks[0] ? clip.tracks[0].language : "") : kept;
-    choice.hidden = clip.tracks.length === 0;
-    film.src = clip.film;
-    current = number;
-  }
+let made = [], until = Infinity;
+function load() {
+  made = data.tracks.map(one => {
+    const track = film.addTextTrack("subtitles", one.name, one.language);
+    one.cues.forEach(cue => track.addCue(new VTTCue(cue[0], cue[1], cue[2])));
+    track.mode = "disabled";
+    return track;
+  });
+  choice.replaceChildren(new Option("\u2013", ""), ...data.tracks.map(one => new Option(one.name, one.language)));
+  choice.value = data.tracks[0] ? data.tracks[0].language : "";
+  choice.hidden = data.tracks.length === 0;
+  film.src = data.film;
   pick();
-  film.currentTime = 0;
+}
+function play(from, to) {
+  until = to;
+  film.currentTime = from;
   film.play().catch(() => {});
 }
+function answer(number) {
+  const one = data.answers[number];
+  document.querySelectorAll(".answer").forEach(button => {
+    button.classList.toggle("chosen", Number(button.dataset.answer) === number && number >= 0);
+  });
+  if (one) play(one.start, one.end); else play(0, Infinity);
+}
+film.addEventListener("timeupdate", () => { if (film.currentTime >= until) { until = Infinity; film.pause(); } });
+film.addEventListener("seeking", () => { if (film.currentTime > until) until = Infinity; });
 function pick() { made.forEach(track => { track.mode = track.language === choice.value ? "showing" : "disabled"; }); }
 choice.addEventListener("change", pick);
 document.getElementById("begin").addEventListener("click", () => {
   document.getElementById("note").hidden = true;
   document.getElementById("show").hidden = false;
-  show(0);
+  load();
+  play(0, Infinity);
 });
 document.getElementById("later").addEventListener("click", () => {
   document.getElementById("note").hidden = true;
   document.getElementById("closed").hidden = false;
 });
 document.querySelectorAll(".answer").forEach(button => {
-  button.addEventListener("click", () => show(Number(button.dataset.clip)));
+  button.addEventListener("click", () => answer(Number(button.dataset.answer)));
 });
-</script>
+%%XR%%</script>
 </body>
 </html>
+"""
+
+# Half a sphere for each eye, seen from its middle: the left half of the picture by the left eye. Nothing but WebXR and
+# WebGL of the browser itself; where it knows no headset the button stays hidden.
+_XR: Final = """
+const wear = document.getElementById("headset");
+if (navigator.xr) navigator.xr.isSessionSupported("immersive-vr").then(can => { wear.hidden = !can; });
+function sphere(rows, columns) {
+  const points = [], order = [];
+  for (let r = 0; r <= rows; r++) for (let c = 0; c <= columns; c++) {
+    const across = (c / columns - .5) * Math.PI, up = (.5 - r / rows) * Math.PI;
+    points.push(9 * Math.cos(up) * Math.sin(across), 9 * Math.sin(up), -9 * Math.cos(up) * Math.cos(across),
+      c / columns, r / rows);
+    if (r < rows && c < columns) {
+      const at = r * (columns + 1) + c;
+      order.push(at, at + columns + 1, at + 1, at + 1, at + columns + 1, at + columns + 2);
+    }
+  }
+  return [new Float32Array(points), new Uint16Array(order)];
+}
+async function watch() {
+  const clip = document.createElement("video");
+  clip.src = data.headset;
+  clip.playsInline = true;
+  const gl = document.createElement("canvas").getContext("webgl", {xrCompatible: true});
+  const session = await navigator.xr.requestSession("immersive-vr");
+  session.updateRenderState({baseLayer: new XRWebGLLayer(session, gl)});
+  const space = await session.requestReferenceSpace("local");
+  const build = (kind, text) => {
+    const part = gl.createShader(kind);
+    gl.shaderSource(part, text);
+    gl.compileShader(part);
+    return part;
+  };
+  const program = gl.createProgram();
+  gl.attachShader(program, build(gl.VERTEX_SHADER, "attribute vec3 p; attribute vec2 t; uniform mat4 view, lens;" +
+    "uniform float eye; varying vec2 at; void main() { at = vec2(t.x * .5 + eye, t.y);" +
+    "vec4 q = view * vec4(p, 0.); gl_Position = lens * vec4(q.xyz, 1.); }"));
+  gl.attachShader(program, build(gl.FRAGMENT_SHADER, "precision mediump float; varying vec2 at; uniform sampler2D s;" +
+    "void main() { gl_FragColor = texture2D(s, at); }"));
+  gl.linkProgram(program);
+  gl.useProgram(program);
+  const [points, order] = sphere(48, 48);
+  gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
+  gl.bufferData(gl.ARRAY_BUFFER, points, gl.STATIC_DRAW);
+  gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, gl.createBuffer());
+  gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, order, gl.STATIC_DRAW);
+  for (const [name, size, from] of [["p", 3, 0], ["t", 2, 12]]) {
+    const place = gl.getAttribLocation(program, name);
+    gl.enableVertexAttribArray(place);
+    gl.vertexAttribPointer(place, size, gl.FLOAT, false, 20, from);
+  }
+  gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
+  for (const key of [gl.TEXTURE_WRAP_S, gl.TEXTURE_WRAP_T]) gl.texParameteri(gl.TEXTURE_2D, key, gl.CLAMP_TO_EDGE);
+  gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.LINEAR);
+  const spot = name => gl.getUniformLocation(program, name);
+  session.requestAnimationFrame(function draw(time, frame) {
+    session.requestAnimationFrame(draw);
+    const pose = frame.getViewerPose(space), layer = session.renderState.baseLayer;
+    gl.bindFramebuffer(gl.FRAMEBUFFER, layer.framebuffer);
+    gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
+    if (!pose || clip.readyState < 2) return;
+    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGB, gl.RGB, gl.UNSIGNED_BYTE, clip);
+    for (const view of pose.views) {
+      const port = layer.getViewport(view);
+      gl.viewport(port.x, port.y, port.width, port.height);
+      gl.uniformMatrix4fv(spot("view"), false, view.transform.inverse.matrix);
+      gl.uniformMatrix4fv(spot("lens"), false, view.projectionMatrix);
+      gl.uniform1f(spot("eye"), view.eye === "right" ? .5 : 0);
+      gl.drawElements(gl.TRIANGLES, order.length, gl.UNSIGNED_SHORT, 0);
+    }
+  });
+  session.addEventListener("end", () => clip.pause());
+  clip.addEventListener("ended", () => session.end());
+  film.pause();
+  clip.play();
+}
+wear.addEventListener("click", () => watch().catch(() => { wear.hidden = true; }));
 """

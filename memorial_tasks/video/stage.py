@@ -18,6 +18,7 @@ from memorial_tasks.video.encode import facts, pictures
 Picture = NDArray[np.uint8]
 Plane = NDArray[np.float32]
 HEADROOM: Final = 0.115  # of the picture's height above the hair
+UPRIGHT: Final = 1.35  # width of the person on an upright screen, in widths of the screen
 PUSH: Final = 0.035  # how much a still background grows over the film
 JUMP: Final = 50  # pictures of a filmed background that are rather decoded than jumped over
 VIDEO: Final = frozenset({".mkv", ".mp4", ".mov", ".webm", ".avi"})
@@ -49,6 +50,9 @@ def place_person(matte: Picture, canvas: tuple[int, int]) -> Placement:
     scale = (high * (1 - HEADROOM) + 2) / (last - first)
     if first <= 0.01 * height:  # the hair touches the photo's edge: no air above what was cut off
         scale = (high + 2) / (last - first)
+    if high > wide:  # an upright screen: the shoulders may be cut, the head stays a head and does not fill the screen
+        columns = np.flatnonzero(solid.any(axis=0))
+        scale = min(scale, UPRIGHT * wide / (int(columns[-1]) + 1 - int(columns[0])))
     head = solid[first : first + max(1, (last - first) // 3)]
     centre = float(np.average(np.arange(width), weights=np.maximum(head.sum(axis=0), 1e-6)))
     size = (max(2, round(width * scale)), max(2, round(height * scale)))

@@ -9,8 +9,10 @@ and an `sv3d` box with the bounds of the projection, inside the video's sample e
 import io
 import os
 import struct
+import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -20,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memorial_tasks.errors import InputRefused, Problem
-from memorial_tasks.video.encode import AUDIO_RATE, FilmWriter, Picture, facts, pictures
+from memorial_tasks.video.encode import AUDIO_RATE, FilmJoiner, FilmWriter, Picture, facts, pictures
+from memorial_tasks.video.shots import Shot, cut, make
 
 EYES: Final = 0.064  # metres between the eyes
 SOURCE: Final = b"Memorial Studio"
@@ -30,41 +33,65 @@ _ENTRIES: Final = {b"avc1", b"avc3", b"hvc1", b"hev1"}
 _ENTRY_FIELDS: Final = 78  # bytes of a visual sample entry before its own boxes
 
 
+@dataclass
+class VrShot:
+    """One shot of the film as it hangs in the dark before the viewer, without sound or metadata; picklable.
+
+    `degrees` is how wide the film hangs, `distance` how far away in metres (it decides the parallax).
+    """
+
+    film: Path
+    eye: int = 1440
+    degrees: float = 86.0
+    distance: float = 2.2
+    _kept: Any = field(default=None, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kept": None}
+
+    def __call__(self, shot: Shot, target: Path) -> None:
+        """Writes the shot, 2 * `eye` by `eye` pixels."""
+        about = facts(self.film)
+        if self._kept is None:
+            size = (about.width, about.height)
+            maps = [_screen_map(size, self.eye, self.degrees, shift) for shift in _parallax(self.distance)]
+            self._kept = maps, _room(self.eye, self.degrees, about.width / about.height)
+        maps, room = self._kept
+        size = (2 * self.eye, self.eye)
+        with FilmWriter(target, size, round(about.fps), crf=16, preset="veryfast", threads=1) as out:
+            for picture in islice(pictures(self.film, start=shot.first, threads=1), shot.frames):
+                out.picture(np.hstack([_seen(picture, screen, room) for screen in maps]))
+
+
 def write_vr180(
     film: Path,
     target: Path,
     *,
     eye: int = 1440,
-    screen_degrees: float = 86.0,
-    distance: float = 2.2,
-    progress: Callable[[float, str], None] = lambda share, message: None,
+    kept: Path | None = None,
+    saved: Callable[[], None] = lambda: None,
+    workers: int | None = None,
+    progress: Callable[[float, str], None] = lambda share, what: None,
 ) -> Path:
-    """Writes `target` (MP4, 2 * `eye` by `eye`) from a finished film: picture, sound and spherical metadata.
+    """Writes `target` (MP4, one picture for each eye side by side, the film's sound) from a finished, unsealed film.
 
-    `screen_degrees` is how wide the film hangs, `distance` how far away in metres (it decides the parallax). Sound is
-    copied as stereo. Seal the result again: a new encoding carries neither watermark nor manifest of its source.
+    The spherical metadata come after the label, see `inject_spherical`: sealing writes the pictures anew.
     """
     about = facts(film)
-    maps = [_screen_map((about.width, about.height), eye, screen_degrees, shift) for shift in _parallax(distance)]
-    room = _room(eye, screen_degrees, about.width / about.height)
-    bare = target.with_name(f".{target.stem}.bare{os.getpid()}.mp4")
-    sound = _Sound(film)
-    try:
-        with FilmWriter(
-            bare, (2 * eye, eye), round(about.fps), crf=16, preset="veryfast", audio_bitrate=192_000
-        ) as out:
-            for number, picture in enumerate(pictures(film)):
-                out.picture(np.hstack([_seen(picture, screen, room) for screen in maps]))
-                for block in sound.until((number + 1) / about.fps):
+    rate = round(about.fps)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".vr-") as scratch:
+        work = VrShot(film, eye)
+        parts = make(
+            cut(about.frames, rate), work, kept or Path(scratch), workers=workers, saved=saved, progress=progress
+        )
+        sound = _Sound(film)
+        with FilmJoiner(target, parts[0], rate, 192_000) as out:
+            for part in parts:
+                out.append(part)
+                for block in sound.until(out.frames / rate):
                     out.sound(block)
-                if number % 25 == 0 and about.frames:
-                    progress(0.95 * number / about.frames, f"picture {number} of {about.frames}")
             for block in sound.until(float("inf")):
                 out.sound(block)
-        inject_spherical(bare, target)
-    finally:
-        bare.unlink(missing_ok=True)
-    progress(1.0, "VR film written")
     return target
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from memorial_tasks.domain.words import Language
 from memorial_tasks.video.encode import FilmWriter
-from memorial_tasks.video.page import write_page
+from memorial_tasks.video.page import Answer, write_page
 from memorial_tasks.video.subtitles import Cue
 
 pytestmark = pytest.mark.browser
@@ -33,7 +33,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cues = {Language.EN_US: [Cue(0.0, 1.5, "A first line.")], Language.ZH_CN: [Cue(0.0, 1.5, "第一句。")]}
     return write_page(
         folder / "out", folder / "film.mp4", folder / "poster.png", cues, title="A <b>name</b>", dates="1931 – 2019",
-        language=Language.EN_US,
+        language=Language.EN_US, answers=[Answer("How was the garden?", 0.4, 0.9), Answer("And the lake?", 1.2, 1.8)],
     )  # fmt: skip
 
 
@@ -93,3 +93,21 @@ def test_a_name_is_text_and_never_markup(tab: tuple[Any, list[str]]) -> None:
     page, _ = tab
     assert page.locator("h1").inner_text() == "A <b>name</b>"
     assert page.locator("h1 b").count() == 0
+
+
+def test_a_visitor_asks_and_only_the_approved_part_is_played(tab: tuple[Any, list[str]]) -> None:
+    page, asked = tab
+    page.click("#begin")
+    assert page.locator("button.answer").count() == 3
+    page.click("button.answer >> nth=0")
+    seen = []
+    for _ in range(60):
+        seen.append(page.evaluate("document.getElementById('film').currentTime"))
+        if page.evaluate("document.getElementById('film').paused") and seen[-1] > 0.8:
+            break
+        page.wait_for_timeout(50)
+    assert seen[0] >= 0.35
+    assert 0.85 <= page.evaluate("document.getElementById('film').currentTime") < 1.25
+    assert page.evaluate("document.getElementById('film').paused")
+    assert "chosen" in page.locator("button.answer >> nth=0").get_attribute("class")
+    assert all(address.startswith(("file://", "data:")) for address in asked), asked

@@ -19,11 +19,11 @@ TRACKS = {Language.ZH_CN: [Cue(0.8, 2.0, "你好</script>")], Language.EN_US: [C
 @pytest.fixture
 def made(tmp_path):
     (tmp_path / "film.mp4").write_bytes(b"film")
-    (tmp_path / "clip.mp4").write_bytes(b"clip")
+    (tmp_path / "vr.mp4").write_bytes(b"vr")
     (tmp_path / "poster.png").write_bytes(b"poster")
 
     def write(**options):
-        answers = [Answer("那年夏天 <3", tmp_path / "clip.mp4", TRACKS)]
+        answers = [Answer("那年夏天 <3", 4.5, 9.25)]
         values = {"title": '奶奶 "<script>alert(1)</script>', "dates": "1931 – 2019", "answers": answers} | options
         return write_page(tmp_path / "page", tmp_path / "film.mp4", tmp_path / "poster.png", TRACKS, **values)
 
@@ -50,9 +50,19 @@ def test_the_folder_holds_everything_it_needs(made):
     folder = index.parent
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert files == {
-        "index.html", "film.mp4", "poster.png", "clips/01.mp4",
-        "subtitles/film.zh-CN.vtt", "subtitles/film.en-US.vtt", "subtitles/01.zh-CN.vtt", "subtitles/01.en-US.vtt",
+        "index.html", "film.mp4", "poster.png", "subtitles/film.zh-CN.vtt", "subtitles/film.en-US.vtt",
     }  # fmt: skip
+
+
+def test_a_headset_is_offered_only_with_its_own_film(made, tmp_path):
+    plain = made().read_text("utf-8")
+    assert "navigator.xr" not in plain
+    assert 'id="headset"' not in plain
+    index = made(headset=tmp_path / "vr.mp4")
+    assert (index.parent / "film-vr180.mp4").read_bytes() == b"vr"
+    button = next(attributes for tag, attributes in tags(index) if attributes.get("id") == "headset")
+    assert "hidden" in button, "only a browser that knows a headset shows it"
+    assert "immersive-vr" in index.read_text("utf-8")
 
 
 def test_nothing_leads_outside_and_the_policy_forbids_it(made):
@@ -90,9 +100,9 @@ def test_names_and_words_cannot_become_markup(made):
     index = made()
     assert [tag for tag, _ in tags(index)].count("script") == 2
     data = re.search(r'<script type="application/json" id="data">(.*?)</script>', index.read_text("utf-8"), re.DOTALL)
-    clips = json.loads(data[1])["clips"]
-    assert clips[0]["tracks"][0]["cues"] == [[0.8, 2.0, "你好</script>"]]
-    assert clips[1]["label"] == "那年夏天 <3"
+    said = json.loads(data[1])
+    assert said["tracks"][0]["cues"] == [[0.8, 2.0, "你好</script>"]]
+    assert said["answers"] == [{"label": "那年夏天 <3", "start": 4.5, "end": 9.25}]
 
 
 def test_without_answers_there_is_no_question(made):
@@ -108,14 +118,14 @@ def test_the_page_is_usable_on_a_phone(made):
 
 def test_an_older_page_is_replaced_whole_and_a_failure_keeps_it(made, tmp_path):
     index = made()
-    (index.parent / "clips" / "99.mp4").write_bytes(b"old")
+    (index.parent / "old.mp4").write_bytes(b"old")
     made()
-    assert not (index.parent / "clips" / "99.mp4").exists()
-    (tmp_path / "clip.mp4").unlink()
-    with pytest.raises(InputRefused, match=r"clip\.mp4"):
+    assert not (index.parent / "old.mp4").exists()
+    (tmp_path / "poster.png").unlink()
+    with pytest.raises(InputRefused, match=r"poster\.png"):
         made()
     assert index.is_file()
-    assert {path.name for path in tmp_path.iterdir()} == {"page", "film.mp4", "poster.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {"page", "film.mp4", "vr.mp4"}
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="no JavaScript engine at hand")
@@ -126,10 +136,10 @@ def test_the_script_plays_only_after_the_visitor_agreed(made, tmp_path):
     data = re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1]
     stand_in = """
     const log = [], elements = {};
-    const element = id => elements[id] ??= {id, hidden: id === "show", value: "", handlers: {}, dataset: {clip: "1"},
+    const element = id => elements[id] ??= {id, hidden: id === "show", value: "", handlers: {}, dataset: {answer: "0"}, classList: {toggle() {}}, currentTime: 0,
       textContent: DATA, addEventListener(name, f) { this.handlers[name] = f; }, replaceChildren() {},
       addTextTrack(kind, label, language) { const t = {language, mode: "", cues: [], addCue(c) { this.cues.push(c); }};
-        log.push("track " + language); return t; }, play() { log.push("play " + this.src); return Promise.resolve(); }};
+        log.push("track " + language); return t; }, play() { log.push("play " + this.src + " " + this.currentTime); return Promise.resolve(); }};
     globalThis.document = {getElementById: element, querySelectorAll: () => [element("answer")]};
     globalThis.VTTCue = class { constructor(a, b, c) { Object.assign(this, {a, b, c}); } };
     globalThis.Option = class { constructor(a, b) { this.value = b; } };
@@ -138,6 +148,11 @@ def test_the_script_plays_only_after_the_visitor_agreed(made, tmp_path):
     const before = log.length;
     elements.begin.handlers.click();
     elements.answer.handlers.click();
+    elements.film.pause = () => log.push("pause " + elements.film.currentTime);
+    elements.film.currentTime = 9.0;
+    elements.film.handlers.timeupdate();
+    elements.film.currentTime = 9.3;
+    elements.film.handlers.timeupdate();
     console.log(JSON.stringify({before, log, shown: !elements.show.hidden, note: elements.note.hidden}));
     """
     code = tmp_path / "page.js"
@@ -145,6 +160,7 @@ def test_the_script_plays_only_after_the_visitor_agreed(made, tmp_path):
     done = subprocess.run([shutil.which("node"), str(code)], capture_output=True, text=True, check=True, timeout=20)
     said = json.loads(done.stdout)
     assert said["before"] == 0
-    assert [line for line in said["log"] if line.startswith("play")] == ["play film.mp4", "play clips/01.mp4"]
+    assert [line for line in said["log"] if line.startswith("play")] == ["play film.mp4 0", "play film.mp4 4.5"]
+    assert said["log"][-1] == "pause 9.3", "an answer ends where its lines end"
     assert said["shown"]
     assert said["note"]

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ def test_shots_cover_the_film_and_depend_on_its_length_alone() -> None:
         found = cut(frames, FPS)
         assert found[0].first == 0
         assert found[-1].last == frames
-        assert all(one.last == two.first for one, two in zip(found, found[1:], strict=False))
+        assert all(one.last == two.first for one, two in pairwise(found))
         assert all(0 < shot.frames <= 1.6 * SECONDS * FPS for shot in found)
     assert cut(1000, FPS) == cut(1000, FPS)
     assert processors() >= 1

@@ -6,7 +6,8 @@ import pytest
 
 from memorial_tasks.errors import InputRefused
 from memorial_tasks.video.encode import FilmWriter, facts, pictures
-from memorial_tasks.video.vr180 import inject_spherical, read_spherical, write_vr180
+from memorial_tasks.video.shots import Shot
+from memorial_tasks.video.vr180 import VrShot, inject_spherical, read_spherical, write_vr180
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,9 @@ def flat(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def vr(flat):
-    return write_vr180(flat, flat.with_name("vr180.mp4"), eye=360)
+    bare = write_vr180(flat, flat.with_name("bare.mp4"), eye=360, workers=1)
+    inject_spherical(bare, flat.with_name("vr180.mp4"))
+    return flat.with_name("vr180.mp4")
 
 
 def test_our_reader_finds_what_was_written(vr, flat):
@@ -81,7 +84,8 @@ def test_the_eyes_see_the_screen_from_two_places_and_the_room_from_one(vr):
 
 
 def test_the_screen_is_as_wide_as_asked(flat):
-    picture = next(pictures(write_vr180(flat, flat.with_name("wide.mp4"), eye=360, screen_degrees=60)))
+    VrShot(flat, eye=360, degrees=60)(Shot(0, 0, 3), flat.with_name("wide.mp4"))
+    picture = next(pictures(flat.with_name("wide.mp4")))
     bright = np.flatnonzero(picture[180, :360, 0].astype(int) > 45)
     assert (bright[-1] - bright[0]) / 360 * 180 == pytest.approx(60, abs=3)
 
