@@ -133,8 +133,11 @@ class BucketTarget:
         yield staged
 
     def _encryption(self) -> dict[str, Any]:
-        named = {"SSEKMSKeyId": self.kms_key} if self.kms_key else {}
-        return {"ServerSideEncryption": "aws:kms", "BucketKeyEnabled": True, **named}
+        """Our key by name; without one nothing is said, because "aws:kms" alone would mean the account's key and not
+        the bucket's."""
+        if not self.kms_key:
+            return {}
+        return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self.kms_key, "BucketKeyEnabled": True}
 
     def _upload(self, key: str, item: Item) -> str:
         """One multipart upload; returns the version. Anything that goes wrong leaves nothing."""
@@ -159,7 +162,15 @@ class BucketTarget:
                 self.client.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=begun)
             raise
         version = str(done.get("VersionId", ""))
-        if not self._is_right(self._head(key), key, item, digests):
+        head = self._head(key)
+        if head is not None and head.get("ServerSideEncryption") != "aws:kms":
+            self.remove(key, version)
+            raise MemorialError(
+                "the delivery bucket does not encrypt with a KMS key",
+                where="MEMORIAL_DELIVERY_KMS_KEY",
+                remedy="name a key, or make one the bucket's default encryption",
+            )
+        if not self._is_right(head, key, item, digests):
             self.remove(key, version)
             raise Unavailable("the bucket stored other bytes than were sent", where=item.name, remedy="try again")
         return version

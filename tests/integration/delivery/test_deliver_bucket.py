@@ -198,6 +198,24 @@ def test_a_bucket_without_versions_or_with_a_default_retention_is_refused(
     assert films.state(order) == "in_review"
 
 
+def test_without_a_key_of_its_own_the_bucket_must_have_one(cloud: Any) -> None:
+    content = b"film" * 1000
+    item = Item("film.mp4", len(content), hashlib.sha256(content).hexdigest(), lambda: iter([content]))
+    target = BucketTarget(f"{BUCKET}/studio", endpoint=cloud.endpoint)
+    with pytest.raises(MemorialError, match="does not encrypt"), target.stage("no-key", "d" * 64, [item]):
+        pass
+    assert versions(cloud, "no-key") == []
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": cloud.kms_key}}
+    cloud.s3.put_bucket_encryption(Bucket=BUCKET, ServerSideEncryptionConfiguration={"Rules": [rule]})
+    try:
+        with target.stage("no-key", "d" * 64, [item]) as staged:
+            assert len(staged.uploaded) == 1
+        head = cloud.s3.head_object(Bucket=BUCKET, Key=target.key("no-key", "d" * 64, "film.mp4"))
+        assert head["SSEKMSKeyId"] == cloud.kms_key
+    finally:
+        cloud.s3.delete_bucket_encryption(Bucket=BUCKET)
+
+
 def test_a_bucket_that_is_away_is_worth_another_try(films: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     order = films.order()
     away = BucketTarget(BUCKET, endpoint="http://127.0.0.1:9")
