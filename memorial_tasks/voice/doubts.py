@@ -16,7 +16,7 @@ from memorial_tasks.voice.listen import fit
 # words (median 1.3), -4.1 to -3.4 for two swapped pairs of transcripts among 30; with all rotated the median is 0.1.
 _FOREIGN, _BELOW_MEDIAN, _NO_RELATION = -1.0, 2.0, 0.35
 _ENOUGH = 8  # utterances for any of this
-_TWO_VOICES = 5.5  # centres of two halves over the spread around them; one person's halves lie 3 to 4.5 apart
+_TWO_VOICES = 8.0  # measured: one woman in two sessions 3.1, her and five recordings of another 22 to 62
 _HAN, _LATIN = re.compile(r"[㐀-鿿]"), re.compile(r"[A-Za-z]{2,}")
 
 

@@ -43,7 +43,7 @@ class FrontEnd:
         Raises `InputRefused` for broken markup, for phones that no alphabet knows (``script.markup_value``), and for
         letters that neither language reads (``script.unpronounceable``) unless the lexicon says how.
         """
-        self._readable(plain_text(text), where)
+        self._readable(plain_text(text, where), where)
         if not has_markup(text):
             return self.words(text, language)
         words: list[Word] = []

@@ -57,9 +57,11 @@ def has_markup(text: str) -> bool:
     return bool(_TAG.search(text))
 
 
-def plain_text(text: str) -> str:
+def plain_text(text: str, where: str = "script") -> str:
     """`text` without its markup, as subtitles show it. Raises `InputRefused` as `parse` does."""
-    return re.sub(r"\s+", " ", "".join(part.text for part in parse(text))).strip() if has_markup(text) else text
+    if not has_markup(text):
+        return text
+    return re.sub(r"\s+", " ", "".join(part.text for part in parse(text, where))).strip()
 
 
 def parse(text: str, where: str = "script") -> list[Part]:

@@ -28,7 +28,9 @@ def front(espeak: Espeak) -> FrontEnd:
 
 
 def test_english_is_written_out_as_read_aloud() -> None:
-    wrong = [(text, spoken, spoken_text(text)) for text, spoken in _table("cases_en.tsv") if spoken_text(text) != spoken]
+    wrong = [
+        (text, spoken, spoken_text(text)) for text, spoken in _table("cases_en.tsv") if spoken_text(text) != spoken
+    ]
     assert not wrong
 
 
