@@ -3,6 +3,7 @@
 Only the control plane and the command read settings; steps get everything through their job.
 """
 
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 
@@ -70,6 +71,9 @@ class Settings(BaseSettings):
     step_role_seconds: int = Field(default=12 * 3600, ge=900, le=12 * 3600, description="the role's longest session")
     gpu_steps: str = Field(default="train_face,train_voice", description="steps whose pods ask for a GPU")
     gpu_slots: int = Field(default=2, ge=0, le=1000, description="GPU pods at once: slots of Airflow's pool")
+    gpu_price_per_minute: Decimal | None = Field(default=None, ge=0, description="what a minute with a GPU costs")
+    cpu_price_per_minute: Decimal | None = Field(default=None, ge=0, description="what a minute without one costs")
+    currency: str = Field(default="EUR", pattern="^[A-Z]{3}$", description="of the prices, ISO 4217")
     pod_namespace: str = Field(default="memorial-steps", description="namespace of the pods and their secrets")
     pod_connection: str = Field(default="kubernetes_default", description="Airflow's connection to the cluster")
     pod_templates: Path = Field(default=REPOSITORY / "infra" / "pods", description="one pod template a step class")

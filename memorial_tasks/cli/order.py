@@ -96,16 +96,25 @@ def _step(row: Any) -> dict[str, Any]:
         "peak_memory_mb": row.peak_memory_mb,
         "gpu": row.gpu,
         "gpu_minutes": row.gpu_minutes,
+        "gpu_driver": row.gpu_driver,
+        "cost": None if row.cost is None else float(row.cost),
         "started_at": row.started_at.isoformat(),
         "finished_at": row.finished_at.isoformat() if row.finished_at else None,
         "metrics": row.metrics,
     }
 
 
-def _cost(steps: list[Any]) -> dict[str, float]:
+def _cost(steps: list[Any]) -> dict[str, Any]:
+    """Minutes, and money by currency as it was priced when each step ended; `unpriced` steps are in no sum."""
+    money: dict[str, float] = {}
+    for row in steps:
+        if row.cost is not None:
+            money[row.currency] = round(money.get(row.currency, 0.0) + float(row.cost), 4)
     return {
         "wall_minutes": round(sum(row.wall_s or 0 for row in steps) / 60, 2),
         "gpu_minutes": round(sum(row.gpu_minutes or 0 for row in steps), 2),
+        "money": money,
+        "unpriced": sum(row.state == "done" and row.cost is None for row in steps),
     }
 
 
@@ -316,7 +325,7 @@ def replay(
 @app.command()
 @answers
 def estimate(order: OrderArgument, as_json: Json = False) -> None:
-    """Minutes an order will take, from this studio's own finished steps."""
+    """Minutes, storage and money an order will take, from this studio's own finished orders."""
     from memorial_tasks.production.estimates import estimate as estimate_order
     from memorial_tasks.production.studio import Studio
 
@@ -324,9 +333,15 @@ def estimate(order: OrderArgument, as_json: Json = False) -> None:
     if as_json:
         return emit(found)
     if not found["runs"]:
-        return out.print("no finished order to learn from yet; after the first one this tells minutes and storage")
-    table = Table("step", "minutes", "GPU minutes", "from runs", box=None, header_style="bold")
+        return out.print("no finished order like this one to learn from yet; nothing is promised")
+    table = Table("step", "minutes", "GPU minutes", "from runs", "by", box=None, header_style="bold")
     for step in found["steps"]:
-        table.add_row(step["step"], f"{step['minutes']:.2f}", f"{step['gpu_minutes']:.2f}", str(step["runs"]))
+        minutes, gpu = f"{step['minutes']:.2f}", f"{step['gpu_minutes']:.2f}"
+        table.add_row(step["step"], minutes, gpu, str(step["runs"]), step["by"])
     out.print(table)
-    return out.print(f"wall time about {found['wall_minutes']:.1f} minutes, storage about {found['storage_mb']:.0f} MB")
+    error = found["expected_error"]
+    sure = f"past orders were off by {100 * error:.0f} %" if error is not None else "too few orders to say how sure"
+    out.print(f"wall time about {found['wall_minutes']:.1f} minutes ({sure}), storage {found['storage_mb']:.0f} MB")
+    if found["cost"] is None:
+        return out.print("no cost: set MEMORIAL_GPU_PRICE_PER_MINUTE and MEMORIAL_CPU_PRICE_PER_MINUTE")
+    return out.print(f"cost about {found['cost']:.2f} {found['currency']}")

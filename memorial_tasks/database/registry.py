@@ -7,6 +7,7 @@ transaction: ``with transaction(url) as connection: record_review(connection, ..
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from psycopg2.extensions import connection as Connection
@@ -99,6 +100,9 @@ class StepRunRow:
     peak_memory_mb: float | None
     gpu: str
     gpu_minutes: float
+    gpu_driver: str = ""
+    cost: Decimal | None = None
+    currency: str = ""
 
 
 @dataclass(frozen=True)
@@ -344,17 +348,19 @@ def start_step(
     return found
 
 
-def finish_step(connection: Connection, result: Result) -> bool:
+def finish_step(connection: Connection, result: Result, *, cost: Decimal | None = None, currency: str = "") -> bool:
     """Stores a step's result; False when the row was finished before (its result then stands)."""
     return (
         execute(
             connection,
             "UPDATE step_run SET state = 'done', reason_code = '', outputs = %s, metrics = %s,"
-            " started_at = %s, finished_at = %s, wall_s = %s, peak_memory_mb = %s, gpu = %s, gpu_minutes = %s"
+            " started_at = %s, finished_at = %s, wall_s = %s, peak_memory_mb = %s, gpu = %s, gpu_minutes = %s,"
+            " gpu_driver = %s, cost = %s, currency = %s"
             " WHERE order_id = %s AND step = %s AND result_key = %s AND state <> 'done'",
             (
                 Json(_dump(result.outputs)), Json(result.metrics), result.started_at, result.finished_at, result.wall_s,
-                result.peak_memory_mb, result.gpu, result.gpu_minutes, result.order, result.step, result.result_key,
+                result.peak_memory_mb, result.gpu, result.gpu_minutes,
+                result.gpu_driver, cost, currency, result.order, result.step, result.result_key,
             ),
         )
         == 1

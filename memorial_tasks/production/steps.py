@@ -18,6 +18,7 @@ from memorial_tasks.domain.permit import Permit
 from memorial_tasks.domain.words import MaterialKind, OrderState
 from memorial_tasks.errors import ConsentRefused, InputRefused, MemorialError, PermitRefused, QualityRefused
 from memorial_tasks.production.consents import permit_for, refusals_told, release_key
+from memorial_tasks.production.costs import price
 from memorial_tasks.production.credentials import signing_credential, watermark_key
 from memorial_tasks.production.graph import DOCUMENT, INPUTS, MATERIAL, gather, seed_of, sources
 from memorial_tasks.production.params import step_params
@@ -261,7 +262,9 @@ def _log_progress(step: str) -> Progress:
 
 def _record_result(studio: Studio, order: OrderRow, result: Result, ticket: Ticket, who: Who) -> StepRunRow:
     with studio.transaction() as connection:
-        registry.finish_step(connection, result)
+        cost = price(studio.settings, result.wall_s, result.gpu_minutes)
+        currency = studio.settings.currency if cost is not None else ""
+        registry.finish_step(connection, result, cost=cost, currency=currency)
         refs = {f"output/{artifact.name}": artifact.sha256 for artifact in result.outputs[:400]}
         data: dict[str, Any] = {
             "step": result.step,
@@ -275,6 +278,7 @@ def _record_result(studio: Studio, order: OrderRow, result: Result, ticket: Tick
         }
         if result.gpu:
             data |= {"gpu": result.gpu.replace(" ", "-"), "gpu_minutes": result.gpu_minutes}
+            data |= {"gpu_driver": result.gpu_driver} if result.gpu_driver else {}
         studio.audit(connection, "step.finished", who, order, refs=refs, data=data)
         row = registry.find_step(connection, order.order_id, result.step, result.result_key)
     if row is None:
