@@ -140,3 +140,85 @@ def status(as_json: Json = False) -> None:
     else:
         out.print("\n".join(f"{name:<16} {pid}" for name, pid in pids.items()) or "not running")
     raise typer.Exit(0 if pids else 1)
+
+
+@app.command()
+@answers
+def metrics(
+    push: Annotated[bool, typer.Option("--push", help="Send them to MEMORIAL_OTEL_ENDPOINT instead.")] = False,
+    serve: Annotated[str, typer.Option("--serve", help="Answer scrapers at HOST:PORT/metrics until stopped.")] = "",
+    as_json: Json = False,
+) -> None:
+    """The studio's numbers as OpenMetrics text: orders, steps, GPUs, consent, reviews, audit. No personal data."""
+    from memorial_tasks.database.server import database_url
+    from memorial_tasks.errors import Unavailable
+    from memorial_tasks.observability import export
+    from memorial_tasks.observability.collect import collect
+    from memorial_tasks.observability.metrics import samples
+    from memorial_tasks.settings import Settings
+
+    settings = Settings()
+    database = database_url(settings.database_url, settings.database_dir)
+    if serve:
+        host, _, port = serve.rpartition(":")
+        if not port.isdigit():
+            raise typer.BadParameter("give HOST:PORT", param_hint="--serve")
+        with export.server(lambda: samples(collect(database)), host or "127.0.0.1", int(port)) as running:
+            say(f"http://{host or '127.0.0.1'}:{running.server_address[1]}/metrics")
+            running.serve_forever()
+        return
+    found = samples(collect(database))
+    if push:
+        if not settings.otel_endpoint:
+            raise Unavailable("no collector is named", where="metrics", remedy="set MEMORIAL_OTEL_ENDPOINT")
+        export.push(found, settings.otel_endpoint)
+        emit({"sent": len(found)}) if as_json else out.print(f"{len(found)} samples sent")
+    elif as_json:
+        emit({"metrics": [{"name": s.metric.name, "labels": dict(s.labels), "value": s.value} for s in found]})
+    else:
+        sys.stdout.write(export.openmetrics(found))
+
+
+@app.command()
+@answers
+def backup(
+    folder: Annotated[str, typer.Option("--out", help="A new folder for database, vault and audit trail.")],
+    keyring: Annotated[str, typer.Option("--keyring-out", help="Another place for the keys; never beside the rest.")],
+    passphrase_file: Annotated[str, typer.Option("--passphrase-file", help="File with the keys' passphrase.")],
+    as_json: Json = False,
+) -> None:
+    """Copy everything a studio needs to go on: database, vault, audit trail; the keys apart, under a passphrase."""
+    from pathlib import Path
+
+    from memorial_tasks.production.backup import make_backup
+    from memorial_tasks.settings import Settings
+
+    done = make_backup(Settings(), Path(folder), Path(keyring), Path(passphrase_file), say)
+    emit(done) if as_json else out.print(f"{folder}: {done['objects']} objects; keys in {done['keyring']}")
+
+
+@app.command()
+@answers
+def restore(
+    folder: Annotated[str, typer.Option("--from", help="The backup's folder.")],
+    keyring: Annotated[str, typer.Option("--keyring", help="The backup of the keys.")],
+    passphrase_file: Annotated[str, typer.Option("--passphrase-file", help="File with the keys' passphrase.")],
+    receipts: Annotated[str, typer.Option("--receipts", help="Folder of erasure receipts kept outside.")],
+    checkpoints: Annotated[str, typer.Option("--checkpoints", help="Folder of checkpoints kept outside.")],
+    as_json: Json = False,
+) -> None:
+    """Bring a backup back into an empty home, prove its audit log against old checkpoints, and repeat every erasure."""
+    from pathlib import Path
+
+    from memorial_tasks.production.backup import restore_backup
+    from memorial_tasks.settings import Settings
+
+    done = restore_backup(
+        Settings(), Path(folder), Path(keyring), Path(passphrase_file), Path(receipts), Path(checkpoints), say
+    )
+    emit(done) if as_json else out.print(
+        f"restored {done['objects']} objects and {done['entries']} audit entries; erased again: {done['erased_again']};"
+        f" audit entries younger than the backup, lost: {done['entries_lost']}"
+    )
+    if not done["may_write_on"]:
+        say("checkpoints outside are younger than this backup: do not write on; docs/audit-format.md, After a restore")

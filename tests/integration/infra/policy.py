@@ -1,8 +1,7 @@
 """Deciding an IAM policy document by itself, as far as ours go: a reader of what was applied, not of what was meant.
 
-Follows the IAM user guide ("Policy evaluation logic", "Condition operators", "Policy variables"): an explicit Deny wins,
-then any Allow, else no. Anything it does not know raises, so that a new operator cannot pass by
-being overlooked.
+Follows the IAM user guide (evaluation logic, condition operators, policy variables): an explicit Deny wins, then any
+Allow, else no. Anything it does not know raises, so that a new operator cannot pass by being overlooked.
 """
 
 import re
