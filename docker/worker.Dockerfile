@@ -5,9 +5,11 @@
 #
 # BASE_IMAGE, private indexes and certificates as in airflow.Dockerfile. Runs with a read-only root: what it writes
 # goes to /tmp and MEMORIAL_SCRATCH, which the pod mounts from memory.
+# EXTRAS=control,worker makes the one image of compose.yaml, where Airflow runs the steps as its own subprocesses.
 ARG BASE_IMAGE=docker.io/library/python:3.11-slim-bookworm
 
 FROM ${BASE_IMAGE} AS build
+ARG EXTRAS=worker
 WORKDIR /src
 RUN python3 -c 'import sys, venv, ensurepip; sys.exit(not (3, 11, 5) <= sys.version_info < (3, 12))' \
     || { echo "BASE_IMAGE needs Python 3.11.5 or newer, below 3.12, with venv" >&2; exit 1; }
@@ -24,7 +26,7 @@ RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf --mount=type=secret,id=
     && /opt/memorial/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt \
         "setuptools>=77,<82" wheel numpy cython \
     && /opt/memorial/bin/pip install --no-cache-dir --disable-pip-version-check --no-build-isolation \
-        -c constraints.txt ".[worker]" \
+        -c constraints.txt ".[${EXTRAS}]" \
     && /opt/memorial/bin/pip uninstall --yes --quiet memorial-studio cython wheel \
     && rm -rf memorial_tasks build
 COPY memorial_tasks/__init__.py memorial_tasks/errors.py memorial_tasks/assets.py memorial_tasks/
@@ -48,7 +50,8 @@ LABEL org.opencontainers.image.title="Memorial Studio, data plane" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/memorial /opt/memorial
 COPY --from=build /opt/memorial-assets /opt/memorial-assets
-RUN echo 'memorial:x:10001:10001:Memorial Studio step:/tmp:/usr/sbin/nologin' >> /etc/passwd
+RUN echo 'memorial:x:10001:10001:Memorial Studio step:/tmp:/usr/sbin/nologin' >> /etc/passwd \
+    && install -d -o 10001 -g 10001 -m 0700 /var/lib/memorial
 # Caches of libraries go where a read-only root still lets them be written.
 ENV PATH=/opt/memorial/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 \
