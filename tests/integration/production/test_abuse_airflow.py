@@ -59,6 +59,7 @@ def test_marking_the_consent_task_as_success_lets_no_step_run(
     assert document["state"] == "withdrawn"
     assert document["steps"] == []
     assert entries(studio, order, "key.released") == []
+    assert entries(studio, order, "step.refused"), "the refused step is in the audit log"
 
 
 @pytest.mark.parametrize("order", ["../../etc", "A B", "x", {"a": 1}, None, 7])
@@ -77,6 +78,7 @@ def test_a_run_of_one_order_cannot_act_for_another(
     assert ended(airflow, DAG, run) == "failed"
     assert task_state(airflow, run, "check_consent") == "failed"
     assert task_state(airflow, run, "ingest") == "upstream_failed"
+    assert entries(studio, victim, "order.refused"), "the stranger's run is in the audit log"
     document = studio.memorial("order", "show", victim)
     assert document["run_id"] == own
     assert document["state"] == "running"
