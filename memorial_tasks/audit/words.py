@@ -61,6 +61,11 @@ EVENTS: dict[str, tuple[str, str]] = {
     "key.rotated": ("日志的签名钥匙已更换", "The log's signing key was changed"),
     "batch.opened": ("夜间批次开始", "A night's batch began"),
     "batch.closed": ("夜间批次结束", "A night's batch ended"),
+    "consent.erased": ("授权记录已随材料删除", "The consent record was erased with the material"),
+    "consent.invalidated": ("授权同意被判定无效", "Consent was declared invalid"),
+    "consent.revoked": ("授权同意被撤销", "Consent was revoked"),
+    "review.uncounted": ("一次审核答复未被采纳", "A reviewer's answer was not counted"),
+    "consent.erasure_scheduled": ("已排定删除", "Erasing was scheduled"),
     "settings.changed": ("工作室设置改变", "The studio's settings were changed"),
     "anchor.missed": ("一次外部存证未能完成", "A copy outside the studio could not be made"),
 }
