@@ -18,11 +18,11 @@ Recipient = Annotated[str, typer.Option(help="Who receives it, as 'memorial deli
 
 
 def _link(row: "LinkRow") -> dict[str, Any]:
-    ended = row.revoked_at is not None or row.delivery_revoked_at is not None
-    state = "revoked" if ended else "expired" if row.now >= row.expires_at else "used" if row.left < 1 else "open"
+    from memorial_tasks.delivery.links import state_of
+
     return {
         "link_id": row.link_id,
-        "state": state,
+        "state": state_of(row),
         "reason": row.revoke_reason,
         "downloads": row.downloads_allowed,
         "used": row.downloads_used,

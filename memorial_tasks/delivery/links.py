@@ -132,7 +132,10 @@ def issue(
                 remedy=f"run 'memorial order run {order_id}': it delivers under the consent as it is now",
             )
         at = registry.time_now(connection)
-        publish_allowed(connection, order_id, delivery.consent_version, at, studio.keys.trusted)
+        try:
+            publish_allowed(connection, order_id, delivery.consent_version, at, studio.keys.trusted)
+        except ConsentRefused as error:
+            raise ConsentRefused(error.what, where=order_id, remedy=f"run 'memorial order run {order_id}'") from error
         require_copies(connection, record, downloads)
         expires = min(at + timedelta(days=days), record.valid_until)
         registry.add_link(
@@ -211,6 +214,11 @@ def _link_standing(row: LinkRow, *, delivered: bool) -> str:
     if row.left < 1:
         return "link.used"
     return "link.locked" if row.wrong_codes >= len(WAITS) else ""
+
+
+def state_of(row: LinkRow) -> str:
+    """A link's state for a list: ``open``, ``revoked``, ``expired``, ``used``, ``locked``, ``replaced``."""
+    return _link_standing(row, delivered=True).rpartition(".")[2] or "open"
 
 
 def _refuse(studio: Studio, connection: Connection, row: LinkRow, code: str, wait_s: int = 0) -> LinkRefused:

@@ -108,12 +108,23 @@ def deliver_once(
     return "renewed" if renewed else "known"
 
 
+def end_outdated(connection: Connection, order_id: str, consent_version: int) -> int:
+    """Revokes deliveries made under another version of the consent: what was agreed to then may not be what is agreed
+    to now. Returns how many were live."""
+    return execute(
+        connection,
+        "UPDATE delivery SET revoked_at = clock_timestamp()"
+        " WHERE order_id = %s AND revoked_at IS NULL AND consent_version <> %s",
+        (order_id, consent_version),
+    )
+
+
 def supersede(connection: Connection, order_id: str, film: str, target: str) -> int:
     """Revokes the order's other deliveries: another film, or another place. Returns how many were live."""
     return execute(
         connection,
         "UPDATE delivery SET revoked_at = clock_timestamp() WHERE order_id = %s AND revoked_at IS NULL"
-        " AND target NOT LIKE 'archive:%%' AND NOT (film_sha256 = %s AND target = %s)",
+        " AND NOT (film_sha256 = %s AND target = %s)",
         (order_id, film, target),
     )
 
@@ -122,8 +133,7 @@ def live_delivery(connection: Connection, order_id: str) -> DeliveryRow | None:
     """The delivery that links hand out now, or None."""
     row = one(
         connection,
-        "SELECT * FROM delivery WHERE order_id = %s AND revoked_at IS NULL AND target NOT LIKE 'archive:%%'"
-        " ORDER BY delivered_at DESC LIMIT 1",
+        "SELECT * FROM delivery WHERE order_id = %s AND revoked_at IS NULL ORDER BY delivered_at DESC LIMIT 1",
         (order_id,),
     )
     return None if row is None else DeliveryRow(**row)

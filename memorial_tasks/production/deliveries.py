@@ -102,6 +102,8 @@ def deliver(studio: Studio, order_id: str, who: Who) -> str:
                             f"the order is {order.state}", where=order_id, remedy="see 'memorial order show'"
                         )
                     publish_allowed(connection, order_id, permit.consent_version, now(), studio.keys.trusted)
+                    links.end_outdated(connection, order_id, permit.consent_version)
+                    close_links(studio, connection, order_id, who, "outdated", dead_only=True)
                     told = links.deliver_once(
                         connection, order_id, film, target.name,
                         place=staged.place, objects=staged.objects, consent_version=permit.consent_version,

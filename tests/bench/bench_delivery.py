@@ -41,7 +41,7 @@ with path.open("wb") as target:
     digest, size = encrypt_stream(Film(), target, key, uri)
 vault = EncryptedStore(LocalStore(root), key, root)
 began = time.monotonic()
-bucket = BucketTarget("bench", endpoint=endpoint)
+bucket = BucketTarget("bench", endpoint=endpoint, kms_key="alias/bench")
 with bucket.stage("bench", digest, [Item("film.mp4", size, digest, lambda: vault.chunks(uri))]) as staged:
     version = staged.objects[0].version
 seconds = time.monotonic() - began

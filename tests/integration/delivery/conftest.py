@@ -201,6 +201,14 @@ class Films:
                 name="somebody", relation=None, reason="no", operator="ann", now=datetime.now(UTC),
             )  # fmt: skip
 
+    def renew(self, order_id: str) -> None:
+        """The grantor consents anew, and the papers are looked at again."""
+        at = datetime.now(UTC)
+        with self.studio.transaction() as connection:
+            keys = self.studio.keys
+            acts.renew(connection, order_id, keys, KeyringSealer(self.studio.keyring), operator="ann", now=at)
+            acts.approve_evidence(connection, order_id, keys, approver="ben", now=at)
+
     def settle(self, order_id: str) -> None:
         """The objection is taken back."""
         with self.studio.transaction() as connection:

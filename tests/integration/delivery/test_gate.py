@@ -1,7 +1,6 @@
 """The link gate as a process of its own, over HTTP, before a folder: the family's way and everybody else's."""
 
 import contextlib
-import http.client
 import os
 import re
 import socket
@@ -16,6 +15,7 @@ from memorial_tasks.consent.record import Signature
 from memorial_tasks.delivery import codes, links
 from memorial_tasks.delivery.receipts import Receipt, verify_receipt
 from memorial_tasks.delivery.registry import list_downloads
+from memorial_tasks.errors import ConsentRefused
 from memorial_tasks.production.deliveries import deliver, withdraw_deliveries
 from memorial_tasks.production.studio import Who
 
@@ -75,6 +75,20 @@ def test_an_objection_puts_links_on_hold_and_its_end_needs_a_new_delivery(films:
     films.settle(order)
     assert gate.fetch(made.url, made.code).status_code == 403, "what was decided since is not what was agreed to then"
     deliver(films.studio, order, WHO)
+    assert gate.fetch(made.url, made.code).status_code == 410, "closed links stay closed"
+    fresh = films.link(order)
+    assert gate.fetch(fresh.url, fresh.code).content == films.made[order]
+
+
+def test_a_renewed_consent_needs_a_new_delivery_and_new_links(films: Any, gate: Any) -> None:
+    order = films.delivered()
+    made = films.link(order)
+    films.renew(order)
+    assert gate.fetch(made.url, made.code).status_code == 403
+    with pytest.raises(ConsentRefused, match="memorial order run"):
+        films.link(order)
+    deliver(films.studio, order, WHO)
+    assert gate.fetch(made.url, made.code).status_code == 410
     fresh = films.link(order)
     assert gate.fetch(fresh.url, fresh.code).content == films.made[order]
 
@@ -368,11 +382,3 @@ def test_the_log_and_the_audit_name_nobody_and_hold_no_key_to_anything(films: An
         assert secret not in stored
     assert made.link_id in trail
     assert made.link_id not in log
-
-
-def test_the_gate_says_when_the_registry_is_away(films: Any, gate: Any) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", int(gate.url.rpartition(":")[2]))
-    connection.request("GET", "/health")
-    answer = connection.getresponse()
-    assert (answer.status, answer.read()) == (200, b"ok\n")
-    connection.close()
