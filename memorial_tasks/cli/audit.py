@@ -222,7 +222,7 @@ def rotate_key(as_json: Json = False) -> None:
     if as_json:
         emit({"size": made.size, "key": str(room.keys.public[0]), "note": made.note, "missed": anchored.missed})
     else:
-        out.print(f"from entry {made.size} on the log is signed by", room.keys.public[0], markup=False, soft_wrap=True)
+        out.print(f"from entry {made.size} on the log is signed by {room.keys.public[0]}", markup=False, soft_wrap=True)
         for target, why in anchored.missed.items():
             out.print(f"MISSED {target}: {why}", markup=False)
     raise typer.Exit(1 if anchored.missed else 0)
