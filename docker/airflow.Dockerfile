@@ -20,7 +20,7 @@ COPY pyproject.toml constraints.txt README.md setup.py ./
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf --mount=type=secret,id=ca_bundle \
     mkdir memorial_tasks && echo '__version__ = "0"' > memorial_tasks/__init__.py \
     && python3 -m venv /opt/memorial \
-    && /opt/memorial/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt ".[control]" \
+    && /opt/memorial/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt ".[control,cluster]" \
     && /opt/memorial/bin/pip uninstall --yes --quiet memorial-studio \
     && rm -rf memorial_tasks build
 COPY MANIFEST.in ./
