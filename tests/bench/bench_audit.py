@@ -3,9 +3,17 @@ a naive hash-chain trigger and pymerkle in the same run on the same machine.
 
     python -m tests.bench.bench_audit [--entries 1000000] [--seconds 8]
 
-Writers are pgbench clients (one transaction an entry), because sixteen Python processes would measure Python;
-the sequencer is ours, running beside them in its own process. `audit.appends_python_per_s` is the whole path with
-Python writers: building the record, canonical bytes, one transaction each.
+An appended entry is one that was committed, with `synchronous_commit` on, and that the sequencer, running beside the
+writers in a process of its own, has given its number; none may be lost or stand twice. Sixteen writers always:
+
+- `audit.appends_per_s`: Python writers on the whole path (record, validation, canonical bytes, `append_many`, commit)
+  whose acts write three entries each; taking in an order writes five in one transaction, most acts of a step one;
+- `audit.appends_single_per_s`: the same with one entry an act, so that every entry waits for a flush of its own;
+- `audit.appends_sql_per_s`: pgbench clients, one entry a transaction: what a chain in a trigger is compared with.
+
+`..._cpu_us` is the processor time an entry costs, writers, server and sequencer together: on a machine that does
+nothing else, 2 000 000 divided by it is the most that two cores can do. The disk sets the other limit: at most sixteen
+transactions share one flush.
 """
 
 import argparse
@@ -28,8 +36,8 @@ from typing import Any
 from memorial_tasks.audit import proof
 from memorial_tasks.audit.bundle import export_bundle, verifier_path, verify_bundle
 from memorial_tasks.audit.checkpoint import latest
-from memorial_tasks.audit.event import Actor, AuditEvent, format_time
-from memorial_tasks.audit.log import append
+from memorial_tasks.audit.event import Actor, AuditEvent, RunRef, format_time
+from memorial_tasks.audit.log import append_many
 from memorial_tasks.audit.sequencer import follow, sequence
 from memorial_tasks.audit.service import AuditRoom, open_room
 from memorial_tasks.audit.stored import StoredTree
@@ -77,24 +85,40 @@ def run(entries: int = 1_000_000, seconds: int = 8) -> dict[str, float]:
 
 
 def _appends(room: AuditRoom, home: Path, seconds: int) -> dict[str, float]:
-    sequencer, stop = _sequencer(room.url)
-    rate, written = _pgbench(home, _APPEND, seconds)
-    stop()
-    sequencer.join()
-    before = _count(room.url, "audit.event")
-    python = _python_writers(room.url, max(2, seconds // 2))
+    figures = {}
+    for name, load in {
+        "appends": lambda: _python_writers(room.url, seconds, 3),
+        "appends_single": lambda: _python_writers(room.url, seconds, 1),
+        "appends_sql": lambda: _pgbench(home, _APPEND, seconds),
+    }.items():
+        before, spent = _count(room.url, "audit.event"), _cpu(home)
+        sequencer, stop = _sequencer(room.url)
+        rate, written = load()
+        stop()
+        sequencer.join()
+        time.sleep(0.5)  # the server collects its ended processes
+        stored = _count(room.url, "audit.event") - before
+        assert stored == written, f"{written} committed, {stored} stored"
+        figures |= {f"audit.{name}_per_s": rate, f"audit.{name}_cpu_us": (_cpu(home) - spent) / written * 1e6}
     sequence(room.url)
     events, leaves = _count(room.url, "audit.event"), _count(room.url, "audit.leaf")
     with transaction(room.url, role=AUDITOR) as connection:
         row = one(connection, "SELECT count(DISTINCT event_id) AS d, max(seq) + 1 AS m FROM audit.leaf") or {}
-    assert before == written, f"{written} committed, {before} stored"
     assert events == leaves == row["d"] == row["m"], "an entry was lost or doubled"
     return {
-        "audit.appends_per_s": rate,
-        "audit.appends_python_per_s": python,
+        **figures,
         "audit.appends_lost": float(events - leaves),
         "audit.appends_forked": float(leaves - row["d"]),
     }
+
+
+def _cpu(home: Path) -> float:
+    """Processor seconds so far of every ended process of ours and of the database server's."""
+    pid = (home / "postgres" / "postmaster.pid").read_text().splitlines()[0]
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    server = (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
+    ours = os.times()
+    return server + ours.children_user + ours.children_system
 
 
 def _chains(url: str, home: Path, seconds: int) -> dict[str, float]:
@@ -209,18 +233,34 @@ def _pgbench(home: Path, script: str, seconds: int, options: str = f"-c role={AP
     return float(rate[1]), int(count[1])
 
 
-def _python_writers(url: str, seconds: float) -> float:
+def _python_writers(url: str, seconds: float, entries: int) -> tuple[float, int]:
+    """(entries a second, entries) of sixteen processes whose acts write so many entries each."""
     context = multiprocessing.get_context("fork")
     counts = context.Array("q", WRITERS)
+    ready = context.Barrier(WRITERS)
 
     def write(place: int) -> None:
         connection = connect(url)
-        connection.autocommit = True
-        until, done = time.monotonic() + seconds, 0
+        connection.autocommit = True  # one statement, one transaction, committed when it returns
         actor = Actor(kind="service", id="worker")
+        run = RunRef(dag_id="memorial_order", run_id="order-1--1", task_id="animate", try_=1)
+        ready.wait()
+        until, done = time.monotonic() + seconds, 0
         while time.monotonic() < until:
-            append(connection, AuditEvent(type="step.finished", order="bench-1", actor=actor, data={"n": done}))
-            done += 1
+            facts = [
+                AuditEvent(
+                    type="step.finished",
+                    order="bench-1",
+                    subject="sub-1",
+                    actor=actor,
+                    run=run,
+                    refs={"film.mp4": "ab" * 32},
+                    data={"n": done + number},
+                )
+                for number in range(entries)
+            ]
+            append_many(connection, facts)
+            done += entries
         counts[place] = done
         connection.close()
 
@@ -229,7 +269,7 @@ def _python_writers(url: str, seconds: float) -> float:
         writer.start()
     for writer in writers:
         writer.join()
-    return sum(counts) / seconds
+    return sum(counts) / seconds, sum(counts)
 
 
 def _sequencer(url: str) -> tuple[Any, Callable[[], None]]:
