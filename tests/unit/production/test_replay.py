@@ -1,7 +1,11 @@
 """Comparing two runs of a step: every output by its digest, and nothing that only names the hour."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 from memorial_tasks.domain.job import ArtifactRef
-from memorial_tasks.production.replay import compare, compare_sealed
+from memorial_tasks.production.replay import compare, compare_sealed, tampered
+from memorial_tasks.vault.store import EncryptedStore, open_store
 
 
 def outputs(**digests: str) -> tuple[ArtifactRef, ...]:
@@ -41,3 +45,25 @@ def test_of_a_sealed_film_all_but_the_manifest_is_compared() -> None:
     # a report from before the digest was kept proves nothing
     assert compare_sealed({}, {"content_sha256": "b" * 64})
     assert compare_sealed({}, {})
+
+
+def test_a_file_changed_or_lost_in_the_vault_is_named(tmp_path: Path) -> None:
+    studio = SimpleNamespace(store=open_store(f"file://{tmp_path / 'vault'}", None))
+    key = bytes(range(32))
+    vault = EncryptedStore(studio.store, key, tmp_path)
+    stored = []
+    for name in ("kept.wav", "other.wav", "changed.wav", "lost.wav"):
+        source = tmp_path / name
+        source.write_bytes(name.encode() * 100)
+        sha256, size = vault.put(f"vault://orders/o/{name}", source)
+        stored.append(ArtifactRef(name=name, uri=f"vault://orders/o/{name}", sha256=sha256, size=size))
+    assert tampered(studio, key, tuple(stored), "speak") == []  # type: ignore[arg-type]
+    # another file of the same family, rightly encrypted, is put in its place; one is damaged; one is gone
+    vault.put("vault://orders/o/other.wav", tmp_path / "kept.wav")
+    damaged = next(path for path in (tmp_path / "vault").rglob("changed.wav*") if path.is_file())
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")
+    studio.store.delete("vault://orders/o/lost.wav")
+    found = tampered(studio, key, tuple(stored), "speak")  # type: ignore[arg-type]
+    assert [each.name for each in found] == ["other.wav", "changed.wav", "lost.wav"]
+    assert found[0].again == stored[0].sha256
+    assert found[1].again == found[2].again == ""
