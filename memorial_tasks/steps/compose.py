@@ -2,6 +2,7 @@
 
 import json
 from datetime import date
+from pathlib import Path
 from typing import Any, Literal
 
 import cv2
@@ -15,8 +16,10 @@ from memorial_tasks.errors import InputRefused, Problem
 from memorial_tasks.steps.contract import StepContext
 from memorial_tasks.video.compose import FilmReport, compose_film
 from memorial_tasks.video.encode import SIZES
+from memorial_tasks.video.enhance import enhance
 from memorial_tasks.video.fonts import cjk_font
 from memorial_tasks.video.inserts import Insert, between_lines
+from memorial_tasks.video.stage import VIDEO
 from memorial_tasks.video.subtitles import Cue, cues, write_srt
 from memorial_tasks.video.vr180 import write_vr180
 
@@ -114,12 +117,29 @@ def _interludes(context: StepContext, timing: SpeechTiming) -> tuple[Insert, ...
     if path is None:
         return ()
     plan = DirectionPlan.model_validate_json(path.read_bytes())
-    found, missing = between_lines(plan, timing, context.files("interludes"), LEAD_IN)
+    if not plan.interludes:
+        return ()
+    wanted = {mark.name for mark in plan.interludes}
+    files = [_made_good(context, path) for path in context.files("interludes") if path.stem in wanted]
+    found, missing = between_lines(plan, timing, files, LEAD_IN)
     if missing:
         raise InputRefused(
             [Problem("interlude.missing", f"{name} is not there", "run ingest again", "script") for name in missing]
         )
     return found
+
+
+def _made_good(context: StepContext, path: Path) -> Path:
+    """A photo as it is; a clip without its noise, shaking and interlacing, kept like a shot."""
+    if path.suffix.lower() not in VIDEO:
+        return path
+    target = context.checkpoints / "clips" / f"{path.stem}.mp4"
+    if not target.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        context.progress(0.0, "making a clip good")
+        enhance(path, target)
+        context.save_checkpoint()
+    return target
 
 
 def _tracks(context: StepContext, params: Params, timing: SpeechTiming) -> dict[Language, list[Cue]]:
