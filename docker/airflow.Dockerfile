@@ -45,8 +45,7 @@ ENV PATH=/opt/memorial/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/var/lib/memorial \
     MEMORIAL_HOME=/var/lib/memorial \
     AIRFLOW_HOME=/var/lib/memorial/airflow \
-    AIRFLOW__CORE__LOAD_EXAMPLES=False \
-    AIRFLOW__USAGE_DATA_COLLECTION__ENABLED=False
+    AIRFLOW__CORE__LOAD_EXAMPLES=False
 USER 10001:0
 WORKDIR /var/lib/memorial
 EXPOSE 8080
