@@ -241,7 +241,7 @@ def test_an_objection_edited_away(house: Any, gates_shut: Any) -> None:
     refused_and_audited(house, token, match="changed after it was signed")
 
 
-def _token_before(house: Any) -> str:
+def _token_before(house: Any, consent_id: str = "") -> str:
     """A permit as it would have been issued before the newest event, put into the registry by an insider."""
     with house.tx() as connection:
         consent = registry.current(connection, "order-1", house.studio.keys.trusted, house.sealer)
@@ -252,7 +252,7 @@ def _token_before(house: Any) -> str:
         purpose=Purpose.FAMILY_PRIVATE,
         modalities=[Modality.FACE],
         steps=["train_face"],
-        consent_id=consent.consent_id,
+        consent_id=consent_id or consent.consent_id,
         consent_version=consent.fence,
         now=house.at,
         lifetime=timedelta(hours=1),
@@ -528,6 +528,12 @@ def test_a_permit_row_written_by_hand_needs_a_live_consent_all_the_same(house: A
     house.happens(EventType.WITHDRAWN)
     token = _token_before(house)
     refused_and_audited(house, token, match="withdrawn")
+
+
+def test_a_permit_row_of_another_consent(house: Any, nothing_lost: Any) -> None:
+    house.enter()
+    refused_and_audited(house, _token_before(house, "c-of-somebody"), match="another consent")
+    nothing_lost()
 
 
 def test_the_claims_of_a_permit_hold_no_more_than_they_must(house: Any) -> None:
