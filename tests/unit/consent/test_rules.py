@@ -773,3 +773,25 @@ def test_the_rules_of_every_place_that_applies_are_asked(
     places: list[str], domicile: str, packs: tuple[str, ...]
 ) -> None:
     assert packs_for(places, domicile) == packs
+
+
+def test_one_modality_may_be_named_alone() -> None:
+    record, events = World({"consent": {"voice": False}}).build()
+    for modality, granted in ((Modality.FACE, True), (Modality.VOICE, False)):
+        decision = decide(record, events, purpose=Purpose.FAMILY_PRIVATE, modality=modality, now=NOW)
+        assert decision.granted is granted
+
+
+def test_the_note_about_one_person_is_said_where_one_person_is_enough_and_only_there() -> None:
+    def notes(world: World) -> list[str]:
+        return [reason.code for reason in world.decide().reasons if reason.for_or_against == "note"]
+
+    assert notes(World(approvals=1)) == ["house.single_approval"]
+    assert notes(World(approvals=2)) == notes(World(approvals=1, purpose=Purpose.CEREMONY)) == []
+    assert notes(World(_stated("a scan"), approvals=1, captured=date(2025, 1, 1))) == []
+
+
+def test_what_stands_against_an_order_is_said_first() -> None:
+    sides = [reason.for_or_against for reason in World(history=[OBJECTED], approvals=1).decide().reasons]
+    assert sides == sorted(sides, key=["against", "for", "note"].index)
+    assert set(sides) == {"against", "for", "note"}
