@@ -7,6 +7,7 @@ away. The plaintext goes from the vault into the parts and is never on this mach
 import base64
 import hashlib
 import json
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from memorial_tasks.errors import IntegrityError, MemorialError, Unavailable
 
 PART = 8 << 20  # bytes; 10,000 parts are 80 GiB
 PRESIGNED_SECONDS = 300
+_MAKING = threading.Lock()  # clients may be used by several threads at once, but not be made by them
 _NO_LOCK = {"ObjectLockConfigurationNotFoundError", "NoSuchObjectLockConfiguration", "NotImplemented"}
 
 
@@ -81,7 +83,8 @@ class BucketTarget:
         settings: dict[str, Any] = {"signature_version": "s3v4", "retries": {"mode": "standard", "max_attempts": 5}}
         if self.endpoint:
             settings["s3"] = {"addressing_style": "path"}
-        return boto3.client("s3", endpoint_url=self.endpoint, config=Config(**settings), **credentials)
+        with _MAKING:
+            return boto3.client("s3", endpoint_url=self.endpoint, config=Config(**settings), **credentials)
 
     def _folder(self, order_id: str) -> str:
         below = f"orders/{safe_order(order_id)}/"
@@ -263,7 +266,9 @@ class BucketTarget:
             {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{self.bucket}/{key}"},
             {"Effect": "Allow", "Action": "kms:Decrypt", "Resource": kms},
         ]
-        session = boto3.client("sts", endpoint_url=self.endpoint).assume_role(
+        with _MAKING:
+            service = boto3.client("sts", endpoint_url=self.endpoint)
+        session = service.assume_role(
             RoleArn=self.role,
             RoleSessionName="memorial-link-gate",
             DurationSeconds=900,  # the least there is; the address itself ends after five minutes

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 import psycopg2
 
@@ -30,12 +31,18 @@ def target_of(settings: Settings) -> Target:
     """Where films go: the delivery bucket when there is one, else the folder of this machine."""
     if not settings.delivery_bucket:
         return FolderTarget(settings.deliveries_dir)
-    return BucketTarget(
+    return _bucket(
         settings.delivery_bucket,
-        endpoint=settings.delivery_endpoint or settings.s3_endpoint,
-        kms_key=settings.delivery_kms_key,
-        role=settings.delivery_role or "",
+        settings.delivery_endpoint or settings.s3_endpoint,
+        settings.delivery_kms_key,
+        settings.delivery_role or "",
     )
+
+
+@lru_cache(maxsize=8)
+def _bucket(bucket: str, endpoint: str | None, kms_key: str | None, role: str) -> BucketTarget:
+    """One client a bucket and process: making one costs more than using it."""
+    return BucketTarget(bucket, endpoint=endpoint, kms_key=kms_key, role=role)
 
 
 @contextmanager

@@ -169,3 +169,22 @@ def test_the_application_cannot_change_what_was_signed_or_for_whom_a_link_is(fil
     ):
         with pytest.raises(psycopg2.Error), films.studio.transaction() as connection, connection.cursor() as cursor:
             cursor.execute(statement)
+
+
+@pytest.mark.parametrize(("event", "code"), [("withdraw", "consent.ended"), ("revoke", "link.revoked")])
+def test_what_ends_between_the_code_and_the_film_is_seen(
+    films: Any, event: str, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = films.delivered()
+    made, real = films.link(order), links._ready
+
+    def meanwhile(*arguments: Any) -> Any:
+        films.withdraw(order) if event == "withdraw" else links.revoke(films.studio, order, WHO)
+        return real(*arguments)
+
+    monkeypatch.setattr(links, "_ready", meanwhile)
+    with pytest.raises(links.LinkRefused) as refused:
+        links.take(films.studio, made.url.rpartition("/")[2], made.code)
+    assert refused.value.code == code
+    assert films.sql("SELECT downloads_used FROM delivery_link WHERE link_id = %s", made.link_id) == [(0,)]
+    assert films.audit(order, "film.downloaded") == []

@@ -1,6 +1,7 @@
 """The link gate before a bucket: a five-minute address of one object, and nothing else."""
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -65,3 +66,14 @@ def test_an_object_that_is_not_the_delivered_version_is_not_handed_out(
     assert "nothing was counted" in answer.text
     deliver(films.studio, order, WHO)
     assert httpx.get(bucket_gate.press(made.url, made.code).headers["location"]).content == films.made[order]
+
+
+def test_several_people_at_once_each_get_their_own_address(films: Any, bucket_gate: Any) -> None:
+    order = films.delivered()
+    made = films.link(order, downloads=6)
+    with ThreadPoolExecutor(6) as people:
+        answers = list(people.map(lambda _: bucket_gate.press(made.url, made.code), range(7)))
+    assert sorted(answer.status_code for answer in answers) == [302] * 6 + [410]
+    for answer in answers:
+        if answer.status_code == 302:
+            assert httpx.get(answer.headers["location"]).content == films.made[order]
