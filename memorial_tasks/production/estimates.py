@@ -3,8 +3,8 @@
 Each step's time follows one thing that is known before anything runs: how much material there is, or how long the
 script is times how many pixels a picture has. For each step the median of the past is compared with a straight line
 through it (Theil 1950, Sen 1968: the median of all pairwise slopes, which a few odd orders do not move), and the one
-that would have predicted the past better, each order left out in turn, is used. The same leaving-out over whole orders
-says how far to trust the sum.
+that lies closer is used, the line being charged for its second free number. How far to trust the sum is found by
+leaving each past order out in turn and estimating it from the others.
 """
 
 from collections import Counter
@@ -72,33 +72,19 @@ class Line:
 
 
 def fit(points: Sequence[tuple[float, float]]) -> Line:
-    """The line or the median through (size, value), whichever predicts each point better without it."""
+    """The median or the line through (size, value), whichever lies closer to most points."""
     level = Line(median(value for _, value in points), 0.0)
-    if len(points) < FEWEST_FOR_A_LINE or len({size for size, _ in points}) < FEWEST_FOR_A_LINE - 1:
-        return level
-    line = _through(points)
-    return line if _left_out(points, _through) < _left_out(points, _level) else level
-
-
-def _level(points: Sequence[tuple[float, float]]) -> Line:
-    return Line(median(value for _, value in points), 0.0)
-
-
-def _through(points: Sequence[tuple[float, float]]) -> Line:
     slopes = [(w - v) / (b - a) for (a, v), (b, w) in combinations(points, 2) if a != b]
-    if not slopes:
-        return _level(points)
+    if len(points) < FEWEST_FOR_A_LINE or not slopes:
+        return level
     slope = max(0.0, median(slopes))  # more material never makes a step quicker
-    return Line(median(value - slope * size for size, value in points), slope)
+    line = Line(median(value - slope * size for size, value in points), slope)
+    count = len(points)
+    return line if _off(line, points) / (count - 2) < _off(level, points) / (count - 1) else level
 
 
-def _left_out(points: Sequence[tuple[float, float]], make: Any) -> float:
-    """Median absolute error when each point is predicted from all others."""
-    errors = []
-    for index, (size, value) in enumerate(points):
-        rest = [*points[:index], *points[index + 1 :]]
-        errors.append(abs(make(rest).at(size) - value))
-    return float(median(errors))
+def _off(line: Line, points: Sequence[tuple[float, float]]) -> float:
+    return float(median(abs(line.at(size) - value) for size, value in points))
 
 
 def wall(minutes: Mapping[str, float]) -> float:
@@ -112,7 +98,8 @@ def _points(history: Sequence[Past], step: str, what: str) -> list[tuple[float, 
     return [(past.size[DRIVER[step]], getattr(past.steps[step], what)) for past in history if step in past.steps]
 
 
-def _minutes(history: Sequence[Past], size: Mapping[str, float]) -> dict[str, float]:
+def foreseen(history: Sequence[Past], size: Mapping[str, float]) -> dict[str, float]:
+    """Minutes of every step that has a history, for an order of this size."""
     found = {}
     for step in INPUTS:
         points = _points(history, step, "seconds")
@@ -131,7 +118,7 @@ def expected_error(history: Sequence[Past]) -> float | None:
         rest = [other for other in history if other is not past]
         true = wall({step: work.seconds / 60 for step, work in past.steps.items()})
         if true > 0:
-            errors.append(abs(wall(_minutes(rest, past.size)) - true) / true)
+            errors.append(abs(wall(foreseen(rest, past.size)) - true) / true)
     return median(errors) if errors else None
 
 

@@ -1,0 +1,213 @@
+"""Pods that end badly, through a real scheduler and triggerer: what is retried, what is not, and what is left behind.
+
+All stories run side by side in one studio, because a studio takes half a minute to start and the stories mostly wait.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from memorial_tasks.production import orders
+from memorial_tasks.production.graph import INPUTS
+from memorial_tasks.production.steps import run_step
+from memorial_tasks.production.studio import Studio, Who, command_actor
+from tests.integration.pods.conftest import PodStudio, wait_until
+from tests.support.noop_orders import PHOTO
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+WORKING = (b"train 8 seconds", PHOTO)
+BEFORE_TRAINING = ("ingest", "quality_gate", "prepare_face")
+
+
+def begin(studio: PodStudio, order: str, *photos: bytes, step: str = "train_face") -> str:
+    """Place an order, do what comes before `step` here, and start the DAG of that step alone."""
+    studio.place(order, *photos)
+    opened = Studio.open(studio.settings)
+    run_id = orders.restart(opened, order, command_actor(studio.settings))
+    orders.begin(opened, order, Who("service", "test", f"only_{step}", run_id, "begin", 1))
+    for earlier in BEFORE_TRAINING if step == "train_face" else ():
+        run_step(opened, order, earlier, Who("service", "test"))
+    with studio.airflow() as airflow:
+        airflow.trigger(f"only_{step}", run_id, {"order": order})
+    return run_id
+
+
+def tries(studio: PodStudio, order: str, step: str) -> list[str]:
+    """The pods that were made for a step of an order, in order."""
+    wanted = (order, step)
+    found = []
+    for event in studio.cluster.history("created"):
+        labels = event["manifest"]["metadata"]["labels"]
+        if (labels["memorial.studio/order"], labels["memorial.studio/step"]) == wanted:
+            found.append(str(event["name"]))
+    return found
+
+
+def working(studio: PodStudio, order: str) -> str:
+    """Wait until a pod trains and has saved once; returns its name."""
+    wait_until(
+        lambda: studio.has_checkpoint(order, "train_face") and studio.cluster.running(order, "train_face"),
+        120,
+        f"{order} never trained: {studio.cluster.state()['pods']}",
+    )
+    name = studio.cluster.running(order, "train_face")
+    assert name is not None
+    return name
+
+
+@dataclass
+class Stories:
+    """What became of each order, and what the cluster saw."""
+
+    rows: dict[str, dict[str, Any]]
+    shown: dict[str, dict[str, Any]]
+    first: dict[str, str]
+    at_withdrawal: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def stories(studio: PodStudio) -> Stories:
+    first: dict[str, str] = {}
+    studio.cluster.ask("faults", lose_logs=True)  # from the first pod to the last: no log is ever read
+    for order in ("pod-evicted", "pod-vanished"):
+        begin(studio, order, *WORKING)
+    begin(studio, "pod-refused", b"unreadable", PHOTO, step="ingest")
+    begin(studio, "pod-plain", step="ingest")
+    for order, fault in (("pod-evicted", "evict"), ("pod-vanished", "vanish")):
+        first[order] = working(studio, order)
+        studio.cluster.ask(fault, name=first[order])
+    done = lambda order, step: studio.order_steps(order).get(step, {}).get("state") == "done"  # noqa: E731
+    for order in ("pod-evicted", "pod-vanished"):
+        wait_until(lambda order=order: done(order, "train_face"), 150, order)
+
+    for order in ("pod-cut-off", "pod-restarted"):
+        begin(studio, order, *WORKING)
+    for order in ("pod-cut-off", "pod-restarted"):
+        first[order] = working(studio, order)
+    studio.cluster.ask("network", seconds=6)
+    time.sleep(7)
+    studio.cluster.kill()
+    time.sleep(2)
+    studio.cluster.start()
+    for order in ("pod-cut-off", "pod-restarted"):
+        wait_until(lambda order=order: done(order, "train_face"), 150, order)
+
+    begin(studio, "pod-forgotten", *WORKING)
+    begin(studio, "pod-withdrawn", *WORKING)
+    for order in ("pod-forgotten", "pod-withdrawn"):
+        first[order] = working(studio, order)
+    run_id = str(studio.memorial("order", "show", "pod-withdrawn")["run_id"])
+    studio.memorial("consent", "withdraw", "pod-withdrawn", expect=None)
+    with studio.airflow() as airflow:
+        airflow.stop_run("only_train_face", run_id, "stopped by the consent watch")
+    name = first["pod-withdrawn"]
+    wait_until(lambda: name not in studio.cluster.state()["pods"], 60, "the withdrawn order's pod works on")
+    at_withdrawal = studio.cluster.state()
+    studio.cluster.kill()
+    studio.cluster.forget()
+    studio.cluster.start()
+    wait_until(lambda: done("pod-forgotten", "train_face"), 150, "pod-forgotten")
+
+    names = [*first, "pod-refused", "pod-plain"]
+    shown = {order: studio.memorial("order", "show", order) for order in names}
+    rows = {order: {row["step"]: row for row in shown[order]["steps"]} for order in names}
+    return Stories(rows, shown, first, at_withdrawal)
+
+
+def test_a_step_as_a_pod_ends_like_a_step_here(stories: Stories, studio: PodStudio) -> None:
+    row = stories.rows["pod-plain"]["ingest"]
+    assert row["state"] == "done"
+    assert row["attempts"] == 1
+    assert row["metrics"] == {"photos": 2, "recorded_s": 1.0}
+
+
+def test_a_refusal_reaches_the_order_with_its_reason_and_is_not_tried_again(stories: Stories) -> None:
+    """The pod's log was lost: the reason came through the vault."""
+    order = stories.shown["pod-refused"]
+    assert order["state"] == "blocked"
+    assert order["reason_code"] == "photo.unreadable"
+    assert "send it again" in order["reason"]
+    assert stories.rows["pod-refused"]["ingest"]["attempts"] == 1
+
+
+@pytest.mark.parametrize("order", ["pod-evicted", "pod-vanished"])
+def test_an_evicted_training_resumes_from_its_checkpoint(stories: Stories, order: str) -> None:
+    row = stories.rows[order]["train_face"]
+    assert row["attempts"] == 2
+    assert 0 < row["metrics"]["ticks_before"] < row["metrics"]["ticks"] == 16
+
+
+@pytest.mark.parametrize("order", ["pod-cut-off", "pod-restarted"])
+def test_a_lost_network_and_a_restarted_cluster_cost_no_try(stories: Stories, order: str) -> None:
+    row = stories.rows[order]["train_face"]
+    assert row["attempts"] == 1
+    assert row["metrics"]["ticks_before"] == 0
+
+
+def test_a_cluster_that_forgot_its_pods_is_given_them_again(stories: Stories) -> None:
+    row = stories.rows["pod-forgotten"]["train_face"]
+    assert row["attempts"] == 2
+    assert row["metrics"]["ticks_before"] > 0
+
+
+def test_withdrawal_ends_the_pod_at_work_and_takes_its_secret(stories: Stories) -> None:
+    name = stories.first["pod-withdrawn"]
+    assert name not in stories.at_withdrawal["pods"]
+    assert name not in stories.at_withdrawal["secrets"]
+    ended = [one for one in stories.at_withdrawal["history"] if one["name"] == name]
+    assert {"started", "deletion asked", "ended"} <= {one["what"] for one in ended}
+    assert stories.shown["pod-withdrawn"]["state"] == "withdrawn"
+    assert stories.rows["pod-withdrawn"]["train_face"]["state"] != "done"
+
+
+def test_no_secret_outlives_its_step(stories: Stories, studio: PodStudio) -> None:
+    assert studio.cluster.state()["secrets"] == []
+
+
+def test_every_secret_was_owned_by_its_one_pod(stories: Stories) -> None:
+    made = [one for one in stories.at_withdrawal["history"] if one["what"] == "secret created"]
+    assert made
+    assert all(one["owners"] == [one["name"]] for one in made)
+
+
+def test_no_key_is_in_any_manifest_log_or_table_of_airflow(stories: Stories, studio: PodStudio) -> None:
+    """The subjects' keys, as bytes and as the text they travel in."""
+    import base64
+
+    from memorial_tasks.database.connection import rows
+
+    opened = Studio.open(studio.settings)
+    with opened.transaction() as connection:
+        subjects = [
+            row["subject_id"] for row in rows(connection, "SELECT subject_id FROM subject WHERE erased_at IS NULL")
+        ]
+    words = []
+    for subject in subjects:
+        key = opened.keyring.unwrap(subject)
+        words += [base64.b64encode(key), key]
+    assert words
+    manifests = str([one.get("manifest") for one in stories.at_withdrawal["history"]]).encode()
+    texts = [manifests, *(path.read_bytes() for path in (studio.home / "airflow").rglob("*.log")), studio.dump()]
+    assert all(word not in text for word in words for text in texts)
+
+
+def test_the_pods_the_cluster_got_were_hardened(stories: Stories) -> None:
+    made = [one["manifest"] for one in stories.at_withdrawal["history"] if one["what"] == "created"]
+    for pod in made:
+        spec, container = pod["spec"], pod["spec"]["containers"][0]
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True
+        assert "@sha256:" in container["image"]
+        assert {one["name"] for one in container["env"]} <= {"MEMORIAL_SCRATCH", "OMP_NUM_THREADS"}
+        order = pod["metadata"]["labels"]["memorial.studio/order"]
+        mounts = {one["name"]: one for one in container["volumeMounts"]}
+        assert mounts["vault"]["subPath"] == f"orders/{order}"
+
+
+def test_every_step_of_the_house_is_known_to_the_stories() -> None:
+    """Keeps `BEFORE_TRAINING` honest: what training reads is made by it."""
+    assert {"ingest", "quality_gate", "prepare_face"} == set(BEFORE_TRAINING) <= set(INPUTS)
