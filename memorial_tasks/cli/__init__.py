@@ -1,5 +1,8 @@
 """The `memorial` command: one file per noun, each importing its room only when it is used."""
 
+import logging
+import os
+
 import typer
 
 
@@ -32,4 +35,8 @@ def application() -> typer.Typer:
 
 def main() -> None:
     """Entry point."""
+    from memorial_tasks.observability.logs import set_up
+
+    asked = os.environ.get("MEMORIAL_JSON_LOGS", "").lower() in {"1", "true", "yes", "on"}
+    set_up("command", level=logging.INFO if asked else logging.WARNING)
     application()()

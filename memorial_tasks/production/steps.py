@@ -17,6 +17,7 @@ from memorial_tasks.domain.job import ArtifactRef, Job, Result
 from memorial_tasks.domain.permit import Permit
 from memorial_tasks.domain.words import MaterialKind, OrderState
 from memorial_tasks.errors import ConsentRefused, InputRefused, MemorialError, PermitRefused, QualityRefused
+from memorial_tasks.observability.logs import Plain
 from memorial_tasks.production.consents import permit_for, refusals_told, release_key
 from memorial_tasks.production.costs import price
 from memorial_tasks.production.credentials import signing_credential, watermark_key
@@ -255,7 +256,7 @@ def _log_progress(step: str) -> Progress:
         nonlocal last
         if fraction - last >= 0.05 or fraction >= 1:
             last = fraction
-            log.info("%s %3.0f %% %s", step, 100 * fraction, message)
+            log.info("%s %3.0f %% %s", step, 100 * fraction, Plain(message))
 
     return say
 

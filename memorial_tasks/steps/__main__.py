@@ -10,6 +10,7 @@ from types import ModuleType
 
 from memorial_tasks.domain.job import Job
 from memorial_tasks.errors import MemorialError
+from memorial_tasks.observability.logs import set_up
 from memorial_tasks.steps.contract import STEPS
 from memorial_tasks.steps.process import (
     StepSecrets,
@@ -79,4 +80,5 @@ def main(given: Sequence[str] | None = None, load: Callable[[str], ModuleType] =
 
 
 if __name__ == "__main__":
+    set_up("step")
     sys.exit(main())
