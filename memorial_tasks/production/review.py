@@ -80,7 +80,10 @@ def film_digest(row: StepRunRow) -> str:
 
 
 def _digest_in(row: StepRunRow, point: Point) -> str:
-    return next(artifact.sha256 for artifact in row.outputs if artifact.name == point.artifact)
+    for artifact in row.outputs:
+        if artifact.name == point.artifact:
+            return artifact.sha256
+    raise MemorialError(f"{row.step} left no {point.artifact}", where=row.order_id, remedy="run the order again")
 
 
 def judged(studio: Studio, connection: Connection, order: OrderRow, point: Point) -> str:

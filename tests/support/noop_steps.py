@@ -122,7 +122,7 @@ def train_face(context: StepContext) -> dict[str, Any]:
         raise SystemExit(77)
     found = re.search(r"train ([1-9]) seconds", said)
     metrics = _train(context, float(found.group(1)) if found else 0.0)
-    _write(context, "face/model.json")
+    _write(context, "face/model.json", "face/sheet.png")
     return metrics
 
 
