@@ -8,7 +8,7 @@ import typer
 
 def application() -> typer.Typer:
     """The whole command."""
-    from memorial_tasks.cli import audit, batch, consent, delivery, order, quality, review, studio, verify
+    from memorial_tasks.cli import audit, batch, consent, delivery, order, plan, quality, review, studio, verify
 
     app = typer.Typer(
         name="memorial",
@@ -23,6 +23,7 @@ def application() -> typer.Typer:
     app.command()(order.render)
     app.command()(consent.erase)
     app.add_typer(order.app, name="order")
+    app.add_typer(plan.app, name="plan")
     app.add_typer(batch.app, name="batch")
     app.add_typer(consent.app, name="consent")
     app.add_typer(review.app, name="review")

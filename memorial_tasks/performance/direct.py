@@ -131,6 +131,55 @@ def plan_from_yaml(text: str) -> DirectionPlan:
     return plan
 
 
+EDITED: Final = "direction.json"  # the document of the order that holds an edited plan
+RANGES: Final = MappingProxyType(
+    {
+        "intensity": (0.0, 1.0),
+        "pace": (0.6, 1.6),
+        "pause": (0.0, 180.0),
+        "pitch_shift": (-6.0, 6.0),
+        "pitch_range": (0.3, 2.0),
+        "energy": (0.4, 1.8),
+    }
+)
+GAZES: Final = ("camera", "away", "down")
+
+
+def edited_plan(text: str, before: DirectionPlan) -> DirectionPlan:
+    """An edited plan, checked against the one it was made from. Raises `InputRefused` naming every field: what is said
+    may not change here, and how it is said stays within what a voice and a face can do."""
+    plan = plan_from_yaml(text)
+    problems = []
+    if [line.text for line in plan.lines] != [line.text for line in before.lines] or plan.language != before.language:
+        what = "the words are not those of the script"
+        problems.append(Problem("plan.words", what, "change words with 'memorial order script'", "lines"))
+    if plan.interludes != before.interludes:
+        what = "the interludes are not those of the script"
+        problems.append(Problem("plan.interludes", what, "change them in the script", "interludes"))
+    for line in plan.lines:
+        for name, (low, high) in RANGES.items():
+            if not low <= getattr(line, name) <= high:
+                what = f"not between {low:g} and {high:g}"
+                problems.append(Problem("plan.range", what, "correct the value", f"lines.{line.index}.{name}"))
+        if line.gaze not in GAZES:
+            problems.append(Problem("plan.gaze", f"not one of {', '.join(GAZES)}", "correct it", f"lines.{line.index}"))
+    if problems:
+        raise InputRefused(problems)
+    return plan
+
+
+def with_edits(plan: DirectionPlan, edited: DirectionPlan) -> DirectionPlan:
+    """The plan with the lines a person edited, wherever they still say the same as the script does."""
+    by_text = {(line.index, line.text): line for line in edited.lines}
+    lines = [
+        by_text[line.index, line.text].model_copy(update={"reasons": ("edited by a person",)})
+        if (line.index, line.text) in by_text
+        else line
+        for line in plan.lines
+    ]
+    return plan.model_copy(update={"lines": tuple(lines)})
+
+
 def _scaled(factor: float, intensity: float) -> float:
     return 1 + (factor - 1) * intensity
 

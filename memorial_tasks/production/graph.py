@@ -42,6 +42,7 @@ INPUTS: Mapping[str, tuple[Take, ...]] = {
     "direct": (
         Take(DOCUMENT, "script.json"),
         Take(DOCUMENT, "interludes.json", required=False),
+        Take(DOCUMENT, "direction.json", required=False),
     ),
     "speak": (
         Take("direct", "plan.json"),

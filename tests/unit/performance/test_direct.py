@@ -5,7 +5,7 @@ import pytest
 from memorial_tasks.domain.order import ScriptLine
 from memorial_tasks.domain.words import Emotion, Language
 from memorial_tasks.errors import InputRefused
-from memorial_tasks.performance.direct import MANNERS, direct_script, plan_from_yaml, plan_to_yaml
+from memorial_tasks.performance.direct import MANNERS, direct_script, edited_plan, plan_from_yaml, plan_to_yaml
 from memorial_tasks.performance.emotion import lexicon, propose
 
 ZH, EN = Language.ZH_CN, Language.EN_US
@@ -129,3 +129,24 @@ def test_a_broken_edit_is_refused_by_field(old, new):
     text = plan_to_yaml(direct_script([ScriptLine(text="谢谢你们")], ZH)).replace(old, new)
     with pytest.raises(InputRefused):
         plan_from_yaml(text)
+
+
+def test_an_edited_plan_may_change_how_but_not_what_is_said():
+    before = direct_script([ScriptLine(text="Thank you."), ScriptLine(text="Sleep well.")], "en-US")
+    page = plan_to_yaml(before)
+    with pytest.raises(InputRefused, match="not those of the script"):
+        edited_plan(page.replace("Sleep well.", "Send money."), before)
+    with pytest.raises(InputRefused) as refused:
+        edited_plan(page.replace("intensity: 0.6", "intensity: 7").replace("gaze: camera", "gaze: inward"), before)
+    fields = [problem.field for problem in refused.value.problems]
+    assert "lines.0.intensity" in fields
+    assert edited_plan(page, before) == before
+
+
+def test_interludes_lengthen_the_pause_and_are_named_by_their_material():
+    mark = {"interlude": "garden.jpg", "seconds": 4}
+    lines = [ScriptLine(text="One.", interludes=[mark]), ScriptLine(text="Two.")]
+    plan = direct_script(lines, "en-US", {"garden.jpg": "interlude-0001"})
+    plain = direct_script([ScriptLine(text="One."), ScriptLine(text="Two.")], "en-US")
+    assert plan.lines[0].pause == pytest.approx(plain.lines[0].pause + 4)
+    assert [(one.after, one.name, one.seconds) for one in plan.interludes] == [(0, "interlude-0001", 4)]

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from memorial_tasks.domain.order import ScriptLine
 from memorial_tasks.domain.timing import DirectionPlan
 from memorial_tasks.errors import InputRefused
-from memorial_tasks.performance.direct import direct_script
+from memorial_tasks.performance.direct import EDITED, direct_script, edited_plan, plan_to_yaml
 from memorial_tasks.performance.score import CHANNELS, PerformanceScore
 from memorial_tasks.steps import animate, compose, direct
 from memorial_tasks.steps.contract import StepContext
@@ -71,7 +71,26 @@ def test_direct_writes_a_plan_that_can_be_read(context):
     metrics = direct.run(context, direct.Params(language="zh-CN"))
     plan = DirectionPlan.model_validate_json((context.out / "plan.json").read_bytes())
     assert [line.emotion for line in plan.lines] == ["grateful", "calm"]
-    assert metrics == {"lines": 2, "proposed": 1, "emotions": {"calm": 1, "grateful": 1}}
+    assert metrics == {"lines": 2, "proposed": 1, "edited": False, "emotions": {"calm": 1, "grateful": 1}}
+
+
+def test_direct_keeps_what_a_person_edited_and_proposes_the_rest(context):
+    lines = [{"text": "谢谢你们"}, {"text": "慢慢来", "emotion": "calm"}]
+    (context.inputs / "script.json").write_text(json.dumps(lines))
+    direct.run(context, direct.Params(language="zh-CN"))
+    before = DirectionPlan.model_validate_json((context.out / "plan.json").read_bytes())
+    text = plan_to_yaml(before).replace("emotion: grateful", "emotion: happy").replace("pace: 0.9", "pace: 1.2")
+    edited = edited_plan(text, before)
+    (context.inputs / EDITED).write_text(edited.model_dump_json())
+    lines[1]["text"] = "不着急"
+    (context.inputs / "script.json").write_text(json.dumps(lines))
+    metrics = direct.run(context, direct.Params(language="zh-CN"))
+    plan = DirectionPlan.model_validate_json((context.out / "plan.json").read_bytes())
+    assert plan.lines[0].emotion == "happy"
+    assert plan.lines[0].reasons == ("edited by a person",)
+    assert plan.lines[1].text == "不着急"
+    assert plan.lines[1].reasons == ("marked in the script",), "another text is not what was edited"
+    assert metrics["edited"] is True
 
 
 def test_direct_names_every_field_it_cannot_read(context):
