@@ -1,7 +1,7 @@
 """Puts what lies beside the package in a checkout into the built package.
 
-``sql/``, ``dags/`` and the auditor's verifier lie where people look for them; a wheel has no beside, so there they are
-copied in. The code looks in both places. Everything else is said in pyproject.toml.
+``sql/``, ``dags/``, the pod templates and the auditor's verifier lie where people look for them; a wheel has no beside,
+so there they are copied in. The code looks in both places. Everything else is said in pyproject.toml.
 """
 
 from pathlib import Path
@@ -10,7 +10,8 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 # (folder of the checkout, files, folder of the package)
-BESIDE = (("sql", "*.sql", "sql"), ("dags", "*.py", "dags"), ("tools", "audit_verifier.py", "audit"))
+BESIDE = (("sql", "*.sql", "sql"), ("dags", "*.py", "dags"), ("tools", "audit_verifier.py", "audit"),
+          ("infra/pods", "*.yaml", "pods"))  # fmt: skip
 
 
 class BuildWithWhatLiesBeside(build_py):

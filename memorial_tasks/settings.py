@@ -18,6 +18,12 @@ def _default_home() -> Path:
     return REPOSITORY / ".memorial" if (REPOSITORY / "pyproject.toml").is_file() else Path.home() / ".memorial"
 
 
+def _pod_templates() -> Path:
+    """In the installed package, or where people look for them in a checkout."""
+    inside = REPOSITORY / "memorial_tasks" / "pods"
+    return inside if inside.is_dir() else REPOSITORY / "infra" / "pods"
+
+
 class Settings(BaseSettings):
     """All settings; every field can be set as ``MEMORIAL_<FIELD>``."""
 
@@ -76,7 +82,7 @@ class Settings(BaseSettings):
     currency: str = Field(default="EUR", pattern="^[A-Z]{3}$", description="of the prices, ISO 4217")
     pod_namespace: str = Field(default="memorial-steps", description="namespace of the pods and their secrets")
     pod_connection: str = Field(default="kubernetes_default", description="Airflow's connection to the cluster")
-    pod_templates: Path = Field(default=REPOSITORY / "infra" / "pods", description="one pod template a step class")
+    pod_templates: Path = Field(default_factory=_pod_templates, description="one pod template a step class")
     pod_assets: str = Field(default="/opt/memorial-assets", description="model files and fonts inside the image")
     pod_vault_claim: str = Field(default="", description="claim that carries a vault in a folder; pods mount one order")
     pod_vault_path: str = Field(default="", description="the same as a path of the node, for a cluster of one node")

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 pytestmark = pytest.mark.integration
-PARTS = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "constraints.txt", "sql", "dags", "tools")
+PARTS = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "constraints.txt", "sql", "dags", "tools", "infra/pods")
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +60,7 @@ def test_migrations_dags_and_verifier_are_found_inside(installed: Path) -> None:
     assert {path.name for path in Path(dags).glob("*.py")} == {path.name for path in (ROOT / "dags").glob("*.py")}
     assert Path(home) == installed.parent / ".memorial", "a package keeps its studio in the user's home"
     assert (installed / "memorial_tasks" / "audit" / "audit_verifier.py").is_file()
+    assert (installed / "memorial_tasks" / "pods" / "gpu.yaml").is_file()
 
 
 def test_no_file_of_the_package_was_left_behind(installed: Path) -> None:

@@ -13,8 +13,8 @@ from memorial_tasks.production import orders
 from memorial_tasks.production.graph import INPUTS
 from memorial_tasks.production.steps import run_step
 from memorial_tasks.production.studio import Studio, Who, command_actor
-from tests.integration.pods.conftest import PodStudio, wait_until
 from tests.support.noop_orders import PHOTO
+from tests.support.pod_studio import PodStudio, wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
