@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 pytestmark = pytest.mark.integration
-PARTS = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "constraints.txt", "sql", "dags", "tools", "infra/pods")
+MADE_OF = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "constraints.txt")
+PARTS = (*MADE_OF, "sql", "dags", "tools", "infra/pods")
 
 
 @pytest.fixture(scope="module")
