@@ -20,6 +20,7 @@ from memorial_tasks.domain import words
 from memorial_tasks.steps.contract import STEPS
 
 WITHHELD = "[withheld]"
+_GUARDED = "memorial_error"  # where `guard_records` leaves kind and places of an exception
 OURS = ("memorial", "memorial_tasks")
 # ``extra={...}`` that a line may carry.
 FIELDS = ("order", "step", "attempt", "seconds", "state", "code", "count")
@@ -100,8 +101,9 @@ class JsonLines(logging.Formatter):
         }
         body |= {name: clean(getattr(record, name)) for name in FIELDS if hasattr(record, name)}
         error = record.exc_info[1] if record.exc_info else None
-        if error is not None:
-            body |= {"error": type(error).__name__, "at_code": _places(error)}
+        kind, places = (type(error).__name__, _places(error)) if error else getattr(record, _GUARDED, ("", []))
+        if kind:
+            body |= {"error": kind, "at_code": places}
         if record.levelno >= logging.WARNING:
             body["line"] = f"{record.filename}:{record.lineno}"
         return json.dumps(body, ensure_ascii=True)
@@ -134,8 +136,9 @@ def guard_records() -> None:
         if record.name.split(".")[0] in OURS:
             record.msg, record.args = message(record), ()
             if record.exc_info and record.exc_info[1] is not None:
-                error = record.exc_info[1]
-                record.msg += f" ({type(error).__name__} at {' < '.join(reversed(_places(error)))})"
+                kind, places = type(record.exc_info[1]).__name__, _places(record.exc_info[1])
+                record.msg += f" ({kind} at {' < '.join(reversed(places))})"
+                setattr(record, _GUARDED, (kind, places))
                 record.exc_info = None
         return record
 
