@@ -100,6 +100,12 @@ class Settings(BaseSettings):
     review_at: str = Field(default="film", description="where a person is asked: script,voice,still,film")
     review_by_others: bool = Field(default=False, description="whoever entered an order may not approve its film")
     reviewers: str = Field(default="", description="further accounts of the local pages, comma separated")
+    notify_email: str = Field(default="", description="who is told by e-mail, comma separated")
+    notify_from: str = Field(default="", description="sender of these e-mails; empty: the first recipient")
+    smtp_url: str = Field(default="", description="smtp://USER@HOST:587 or smtps://USER@HOST; TLS unless on loopback")
+    smtp_password_file: Path | None = Field(default=None, description="file with that user's password")
+    notify_webhook: str = Field(default="", description="address that is called, signed with keyring/webhook.key")
+    promise_days: int = Field(default=2, ge=0, le=60, description="so many days before its date an order is at risk")
     batch_hours: int = Field(default=10, ge=1, le=23, description="after so many hours a batch starts nothing more")
 
     @field_validator("review_at")

@@ -7,6 +7,7 @@ from typing import Any
 from airflow.sdk import get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
+from memorial_tasks.airflow.notify import StudioNotifier
 from memorial_tasks.airflow.retries import DELAY, POLICY, TRIES, retryable
 
 OWNER = "studio-operations"
@@ -14,7 +15,13 @@ OWNER = "studio-operations"
 HOUSE: dict[str, Any] = {
     "catchup": False,
     "owner_links": {OWNER: "mailto:studio-operations@localhost"},
-    "default_args": {"owner": OWNER, "retries": TRIES, "retry_delay": DELAY, "retry_policy": POLICY},
+    "default_args": {
+        "owner": OWNER,
+        "retries": TRIES,
+        "retry_delay": DELAY,
+        "retry_policy": POLICY,
+        "on_failure_callback": StudioNotifier("order.stopped"),
+    },
 }
 
 

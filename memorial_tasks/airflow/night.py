@@ -157,9 +157,15 @@ def wave(studio: Any, airflow: Any, actor: Any) -> bool:
 
 def report(studio: Any, _airflow: Any, actor: Any) -> dict[str, int]:
     """Write down how every order of the night stands, and tell it."""
-    from memorial_tasks.production.batch import close_batch
+    from memorial_tasks.production.batch import at_risk, close_batch
+    from memorial_tasks.production.notices import Notice, send
 
     found = close_batch(studio, _night(get_current_context()), actor)
+    if not found["dry_run"]:
+        send(studio.settings, Notice("batch.closed", counts=found["counts"]))
+        late = tuple(order.order_id for order in at_risk(studio, studio.settings.promise_days))
+        if late:
+            send(studio.settings, Notice("deadline.at_risk", orders=late[:100]))
     return dict(found["counts"])
 
 

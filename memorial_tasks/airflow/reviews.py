@@ -7,6 +7,7 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLOper
 from airflow.sdk import Param
 
 from memorial_tasks.airflow.acts import guarded
+from memorial_tasks.airflow.notify import StudioNotifier
 from memorial_tasks.production.acts import REVIEW_BODY, REVIEW_CAUSES, REVIEW_LOOK
 
 ANSWER_WITHIN = timedelta(days=7)
@@ -34,6 +35,7 @@ def review_task(at: str, *, display: str, second: bool = False) -> "Review":
             ),
             "reason": Param(None, type=["null", "string"], title="Reason, without names", maxLength=500),
         },
+        notifiers=[StudioNotifier("review.due")],
         response_timeout=ANSWER_WITHIN,
         doc_md=f"{REVIEW_LOOK[at]}. The answer is bound to exactly this {at}.",
     )

@@ -14,7 +14,6 @@ from memorial_tasks.production.studio import Studio, now
 
 # A person has to do something about these; the rest waits for the next batch or is over.
 STOPPED = (OrderState.REFUSED, OrderState.BLOCKED, OrderState.REJECTED, OrderState.FAILED, OrderState.FROZEN)
-DAYS_AHEAD = 2
 MOST = 1000
 
 
@@ -53,7 +52,7 @@ def waiting(studio: Studio) -> dict[str, Any]:
     return {
         "reviews": [order_line(row) for row in reviews],
         "stopped": [order_line(row) for row in stopped],
-        "late": [order_line(row) for row in at_risk(studio, DAYS_AHEAD)],
+        "late": [order_line(row) for row in at_risk(studio, studio.settings.promise_days)],
         "night": night,
     }
 
