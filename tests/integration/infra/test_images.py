@@ -52,6 +52,14 @@ def test_everything_copied_exists_and_is_let_through_by_dockerignore(path: Path)
 
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
+def test_everything_a_wheel_is_made_of_is_copied(path: Path) -> None:
+    made_of = set(re.findall(r'\("([a-z/]+)", "[*a-z_.]+", "[a-z]+"\)', (ROOT / "setup.py").read_text("utf-8")))
+    assert {"sql", "dags", "tools"} <= made_of
+    copied = " ".join(arguments for word, arguments in instructions(path) if word == "COPY")
+    assert not [folder for folder in made_of if not re.search(rf"(^| ){folder}[ /]", copied)]
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
 def test_nobody_is_root_and_nothing_of_the_build_stays(path: Path) -> None:
     stage = last_stage(path)
     users = [arguments for word, arguments in stage if word == "USER"]
