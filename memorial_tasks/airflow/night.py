@@ -78,7 +78,8 @@ def night_watch(name: str, act: Callable[..., bool], *, display: str, doc: str) 
 
 
 def watch(studio: Any, airflow: Any, _actor: Any) -> dict[str, Any]:
-    """Apply expiry, objection and withdrawal; stop the runs they concern."""
+    """Apply expiry, objection and withdrawal; stop the runs they concern, and what is left of them on the cluster."""
+    from memorial_tasks.airflow.pod_sweep import sweep
     from memorial_tasks.errors import MemorialError, Unavailable
     from memorial_tasks.production.night import watch_consents
 
@@ -92,11 +93,12 @@ def watch(studio: Any, airflow: Any, _actor: Any) -> dict[str, Any]:
                 raise
 
     watched = watch_consents(studio, stop)
+    swept = sweep(studio)
     if watched.failed:
         raise Unavailable(
             f"{len(watched.failed)} order(s) could not be handled", where="watch", remedy="see the next try"
         )
-    return {kind: len(orders) for kind, orders in watched.done.items()}
+    return {kind: len(orders) for kind, orders in watched.done.items()} | swept
 
 
 def checkpoint(studio: Any, _airflow: Any, _actor: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import asyncio
 import json
 import math
 import time
+from collections.abc import AsyncIterator
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +18,7 @@ import pendulum
 from airflow.providers.cncf.kubernetes.hooks.kubernetes import AsyncKubernetesHook
 from airflow.providers.cncf.kubernetes.triggers.pod import KubernetesPodTrigger
 from airflow.providers.cncf.kubernetes.utils.pod_manager import AsyncPodManager
+from airflow.triggers.base import TriggerEvent
 from kubernetes_asyncio import client
 from kubernetes_asyncio.client.exceptions import ApiException
 
@@ -116,13 +118,22 @@ class StepPodTrigger(KubernetesPodTrigger):
         """Start-up and log reading."""
         return ProtocolPodManager(async_hook=self.hook)
 
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait. The secret goes as soon as the pod is seen to be over, whatever becomes of the task after that."""
+        async for event in super().run():
+            if event.payload["status"] in {"success", "failed"}:
+                await self._delete_secret()
+            yield event
+
     async def on_kill(self) -> None:
         """The run was stopped while we waited (consent withdrawn, order cancelled): the pod goes, and its secret."""
         await super().on_kill()
-        if self._fired_event:
-            return
+        if not self._fired_event:
+            await self._delete_secret()
+
+    async def _delete_secret(self) -> None:
         try:
             await self.hook.delete_secret(self.pod_name, self.pod_namespace)
         except Exception:
-            # The secret is owned by the pod: the cluster removes it with the pod whatever happens here.
+            # It is owned by the pod: the cluster removes it with the pod, and the watch sweeps up what is left.
             self.log.exception("the secret of pod %s could not be deleted", self.pod_name)

@@ -13,8 +13,8 @@ Orders for it come from `tests.support.noop_orders.place`. What an order's mater
 
 * a photo whose bytes begin with ``unreadable`` is refused by ``ingest`` (exit 3, `InputRefused`);
 * fewer than two photos close the quality gate (``photos.too_few``), and the order ends ``blocked``;
-* a photo whose bytes contain ``train S seconds`` makes ``train_voice`` and ``train_face`` work that long (1..9),
-  saving a checkpoint every half second: long enough to be evicted and to resume;
+* a photo whose bytes contain ``train S seconds`` makes ``train_face`` work that long (1..99), saving a checkpoint every
+  half second: long enough to be evicted and to resume;
 * a photo whose bytes contain ``crash once`` makes ``train_face`` die at its first try without a word.
 """
 
@@ -120,7 +120,7 @@ def train_face(context: StepContext) -> dict[str, Any]:
         context.save_checkpoint()
         sys.stdout.flush()
         raise SystemExit(77)
-    found = re.search(r"train ([1-9]) seconds", said)
+    found = re.search(r"train ([0-9]{1,2}) seconds", said)
     metrics = _train(context, float(found.group(1)) if found else 0.0)
     _write(context, "face/model.json", "face/sheet.png")
     return metrics

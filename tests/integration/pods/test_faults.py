@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from memorial_tasks.database import registry
 from memorial_tasks.production import orders
 from memorial_tasks.production.graph import INPUTS
 from memorial_tasks.production.steps import run_step
@@ -18,7 +19,7 @@ from tests.support.pod_studio import PodStudio, wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-WORKING = (b"train 8 seconds", PHOTO)
+WORKING, LONG = (b"train 8 seconds", PHOTO), (b"train 99 seconds", PHOTO)
 BEFORE_TRAINING = ("ingest", "quality_gate", "prepare_face")
 
 
@@ -35,27 +36,34 @@ def begin(studio: PodStudio, order: str, *photos: bytes, step: str = "train_face
     return run_id
 
 
-def tries(studio: PodStudio, order: str, step: str) -> list[str]:
-    """The pods that were made for a step of an order, in order."""
-    wanted = (order, step)
-    found = []
-    for event in studio.cluster.history("created"):
-        labels = event["manifest"]["metadata"]["labels"]
-        if (labels["memorial.studio/order"], labels["memorial.studio/step"]) == wanted:
-            found.append(str(event["name"]))
-    return found
-
-
-def working(studio: PodStudio, order: str) -> str:
+def _working(studio: PodStudio, order: str) -> str:
     """Wait until a pod trains and has saved once; returns its name."""
-    wait_until(
-        lambda: studio.has_checkpoint(order, "train_face") and studio.cluster.running(order, "train_face"),
-        120,
-        f"{order} never trained: {studio.cluster.state()['pods']}",
-    )
-    name = studio.cluster.running(order, "train_face")
-    assert name is not None
-    return name
+    found: list[str] = []
+
+    def trains() -> bool:
+        name = studio.cluster.running(order, "train_face")
+        found[:] = [name] if name and studio.has_checkpoint(order, "train_face") else []
+        return bool(found)
+
+    wait_until(trains, 180, f"{order} never trained: {studio.cluster.state()['pods']}")
+    return found[0]
+
+
+def _state(studio: PodStudio, order: str, step: str) -> str:
+    opened = Studio.open(studio.settings)
+    with opened.transaction() as connection:
+        row = registry.latest_step(connection, order, step)
+    return row.state if row else ""
+
+
+def _withdraw(studio: PodStudio, order: str, pod: str) -> dict[str, Any]:
+    """Withdraw consent, stop the run as the watch does, wait for the pod to go; what the cluster looks like then."""
+    run_id = str(studio.memorial("order", "show", order)["run_id"])
+    studio.memorial("consent", "withdraw", order, expect=None)
+    with studio.airflow() as airflow:
+        airflow.stop_run("only_train_face", run_id, "stopped by the consent watch")
+    wait_until(lambda: pod not in studio.cluster.state()["pods"], 90, "the withdrawn order's pod works on")
+    return studio.cluster.state()
 
 
 @dataclass
@@ -70,46 +78,44 @@ class Stories:
 
 @pytest.fixture(scope="module")
 def stories(studio: PodStudio) -> Stories:
-    first: dict[str, str] = {}
-    studio.cluster.ask("faults", lose_logs=True)  # from the first pod to the last: no log is ever read
-    for order in ("pod-evicted", "pod-vanished"):
-        begin(studio, order, *WORKING)
+    cluster, first = studio.cluster, {}
+
+    def working(order: str) -> str:
+        return _working(studio, order)
+
+    def trained(*orders_: str) -> None:
+        for order in orders_:
+            wait_until(lambda o=order: _state(studio, o, "train_face") == "done", 240, f"{order} was not trained")
+
+    cluster.ask("faults", lose_logs=True)  # from the first pod to the last: no log is ever read
+    for order, photos in (("pod-evicted", WORKING), ("pod-vanished", WORKING), ("pod-withdrawn", LONG)):
+        begin(studio, order, *photos)
     begin(studio, "pod-refused", b"unreadable", PHOTO, step="ingest")
     begin(studio, "pod-plain", step="ingest")
     for order, fault in (("pod-evicted", "evict"), ("pod-vanished", "vanish")):
-        first[order] = working(studio, order)
-        studio.cluster.ask(fault, name=first[order])
-    done = lambda order, step: studio.order_steps(order).get(step, {}).get("state") == "done"  # noqa: E731
-    for order in ("pod-evicted", "pod-vanished"):
-        wait_until(lambda order=order: done(order, "train_face"), 150, order)
+        first[order] = working(order)
+        cluster.ask(fault, name=first[order])
+    first["pod-withdrawn"] = working("pod-withdrawn")
+    at_withdrawal = _withdraw(studio, "pod-withdrawn", first["pod-withdrawn"])
+    trained("pod-evicted", "pod-vanished")
 
     for order in ("pod-cut-off", "pod-restarted"):
         begin(studio, order, *WORKING)
     for order in ("pod-cut-off", "pod-restarted"):
-        first[order] = working(studio, order)
-    studio.cluster.ask("network", seconds=6)
-    time.sleep(7)
-    studio.cluster.kill()
+        first[order] = working(order)
+    cluster.ask("network", seconds=5)
+    time.sleep(6)
+    cluster.kill()
     time.sleep(2)
-    studio.cluster.start()
-    for order in ("pod-cut-off", "pod-restarted"):
-        wait_until(lambda order=order: done(order, "train_face"), 150, order)
+    cluster.start()
+    trained("pod-cut-off", "pod-restarted")
 
     begin(studio, "pod-forgotten", *WORKING)
-    begin(studio, "pod-withdrawn", *WORKING)
-    for order in ("pod-forgotten", "pod-withdrawn"):
-        first[order] = working(studio, order)
-    run_id = str(studio.memorial("order", "show", "pod-withdrawn")["run_id"])
-    studio.memorial("consent", "withdraw", "pod-withdrawn", expect=None)
-    with studio.airflow() as airflow:
-        airflow.stop_run("only_train_face", run_id, "stopped by the consent watch")
-    name = first["pod-withdrawn"]
-    wait_until(lambda: name not in studio.cluster.state()["pods"], 60, "the withdrawn order's pod works on")
-    at_withdrawal = studio.cluster.state()
-    studio.cluster.kill()
-    studio.cluster.forget()
-    studio.cluster.start()
-    wait_until(lambda: done("pod-forgotten", "train_face"), 150, "pod-forgotten")
+    first["pod-forgotten"] = working("pod-forgotten")
+    cluster.kill()
+    cluster.forget()
+    cluster.start()
+    trained("pod-forgotten")
 
     names = [*first, "pod-refused", "pod-plain"]
     shown = {order: studio.memorial("order", "show", order) for order in names}
