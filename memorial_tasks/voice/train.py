@@ -8,7 +8,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -414,6 +414,7 @@ class _Run:
             "step": str(self.step),
             "total": str(self.total),
             "seed": str(self.seed),
+            "sizes": json.dumps(asdict(self.acoustic.sizes)),
             "curves": json.dumps(self.curves),
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -424,12 +425,13 @@ class _Run:
         self._saved = time.monotonic()
 
     def resume(self) -> bool:
-        """Take up a checkpoint of the same training; False when there is none."""
+        """Take up a checkpoint of the same training; False when there is none, or one of another architecture."""
         if not self.path.is_file():
             return False
         with safe_open(self.path, "pt") as file:
             metadata = file.metadata() or {}
-            if (metadata.get("total"), metadata.get("seed")) != (str(self.total), str(self.seed)):
+            own = (str(self.total), str(self.seed), json.dumps(asdict(self.acoustic.sizes)))
+            if tuple(metadata.get(key) for key in ("total", "seed", "sizes")) != own:
                 return False
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
         for name, module in self._modules().items():

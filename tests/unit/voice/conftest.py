@@ -6,11 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from memorial_tasks.domain.words import Language
 from memorial_tasks.voice.corpus import Corpus
 from memorial_tasks.voice.espeak import Espeak
 from memorial_tasks.voice.prepare import prepare_voice
+from memorial_tasks.voice.recipe import Recipe
+from memorial_tasks.voice.train import Trained, train_voice
 
 SENTENCES = (
     "The old boat drifted gently past the harbour.",
@@ -52,3 +55,21 @@ def recordings(tmp_path_factory: pytest.TempPathFactory, espeak: Espeak) -> tupl
 @pytest.fixture(scope="session")
 def corpus(recordings: tuple[list[Path], dict[str, str]]) -> Corpus:
     return prepare_voice(recordings[0], recordings[1], Language.EN_US)
+
+
+@pytest.fixture(scope="session")
+def trained(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A voice trained for a few seconds: its speech is poor, its times and words are not."""
+    torch.set_num_threads(1)
+    recipe = Recipe(
+        practice=3,
+        first=25,
+        steps=60,
+        duration_steps=40,
+        batch=4,
+        window=50,
+        phone_hidden=16,
+        frame_hidden=48,
+        layers=1,
+    )
+    return train_voice(corpus, [("Hello, my dear.", Language.EN_US)], recipe, tmp_path_factory.mktemp("ck"), seed=3)

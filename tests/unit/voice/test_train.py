@@ -24,13 +24,6 @@ SHORT = Recipe(
 )
 
 
-@pytest.fixture(scope="session")
-def trained(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    torch.set_num_threads(1)
-    longer = replace(SHORT, first=25, steps=60, duration_steps=40, frame_hidden=48)
-    return train_voice(corpus, [("Hello, my dear.", Language.EN_US)], longer, tmp_path_factory.mktemp("ck"), seed=3)
-
-
 def _plan(*texts: str, **changes: float) -> DirectionPlan:
     return DirectionPlan(
         language=Language.EN_US,
@@ -74,6 +67,15 @@ def test_a_killed_training_ends_with_the_same_weights(corpus: Corpus, tmp_path: 
     assert not whole.resumed
     for name, value in whole.model.acoustic.state_dict().items():
         assert torch.equal(value, again.model.acoustic.state_dict()[name]), name
+
+
+def test_a_checkpoint_of_other_networks_is_not_taken_up(corpus: Corpus, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("memorial_tasks.voice.train._SAVE_EVERY", 0.0)
+        train_voice(corpus, [], replace(SHORT, steps=2), tmp_path, seed=1)
+    wider = train_voice(corpus, [], replace(SHORT, steps=2, frame_hidden=32), tmp_path, seed=1)
+    assert not wider.resumed
+    assert wider.model.sizes.frame_hidden == 32
 
 
 def test_the_adversary_is_a_switch(corpus: Corpus, tmp_path: Path) -> None:

@@ -1,0 +1,90 @@
+"""Recordings that are not what they are said to be."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import signal
+
+from memorial_tasks.domain.finding import Finding
+from memorial_tasks.domain.words import Language
+from memorial_tasks.errors import InputRefused
+from memorial_tasks.voice.audio import RATE, resample, set_loudness
+from memorial_tasks.voice.corpus import Corpus, Utterance
+from memorial_tasks.voice.doubts import voices_apart, warn_of_telephone, warn_of_two_voices, without_other_words
+from memorial_tasks.voice.espeak import Espeak
+from memorial_tasks.voice.features import PitchRange, analyse
+from memorial_tasks.voice.prepare import prepare_voice
+from memorial_tasks.voice.segments import measure
+
+Recordings = tuple[list[Path], dict[str, str]]
+
+
+def test_transcripts_in_the_other_language_are_refused(recordings: Recordings) -> None:
+    with pytest.raises(InputRefused) as refusal:
+        prepare_voice(recordings[0], recordings[1], Language.ZH_CN)
+    assert refusal.value.problems[0].code == "voice.wrong_language"
+    chinese = dict.fromkeys(recordings[1], "孩子们你们好，我是爷爷。")
+    with pytest.raises(InputRefused) as refusal:
+        prepare_voice(recordings[0], chinese, Language.EN_US)
+    assert refusal.value.problems[0].code == "voice.wrong_language"
+
+
+def _moved(utterances: tuple[Utterance, ...], step: int) -> list[Utterance]:
+    """Each utterance with the words and times of another, squeezed or stretched to its length."""
+    out = []
+    for number, one in enumerate(utterances):
+        other = utterances[(number + step) % len(utterances)]
+        edges = np.round(other.timed.edges * (len(one.frames) / int(other.timed.edges[-1]))).astype(np.int32)
+        out.append(replace(one, timed=replace(other.timed, edges=edges), text=other.text))
+    return out
+
+
+def test_right_transcripts_raise_no_doubt(corpus: Corpus) -> None:
+    findings: list[Finding] = []
+    assert without_other_words(corpus.utterances, findings) == list(corpus.utterances)
+    assert findings == []
+
+
+def test_transcripts_of_other_recordings_are_refused(corpus: Corpus) -> None:
+    with pytest.raises(InputRefused) as refusal:
+        without_other_words(_moved((*corpus.utterances,) * 3, 4), [])
+    assert refusal.value.problems[0].code == "voice.text_mismatch"
+
+
+def test_one_wrong_transcript_is_left_out_and_named(corpus: Corpus) -> None:
+    wrong = [*corpus.utterances, *corpus.utterances[:-1], _moved(corpus.utterances, 4)[-1]]
+    findings: list[Finding] = []
+    kept = without_other_words(wrong, findings)
+    assert len(kept) == len(wrong) - 1
+    assert [finding.code for finding in findings] == ["voice.other_words"]
+    assert findings[0].material == wrong[-1].id
+
+
+def test_a_second_person_is_noticed(corpus: Corpus, espeak: Espeak) -> None:
+    findings: list[Finding] = []
+    warn_of_two_voices(corpus.utterances, findings)
+    assert findings == []
+    others = []
+    for utterance in corpus.utterances[:4]:
+        speech = espeak.say(utterance.text, "en-us+f2", rate=150, pitch=70)
+        wave = set_loudness(resample(speech.audio, speech.rate, RATE))
+        others.append(replace(utterance, frames=analyse(wave, PitchRange(90, 500))))
+    warn_of_two_voices([*corpus.utterances, *others], findings)
+    assert [finding.code for finding in findings] == ["voice.two_voices"]
+    assert voices_apart(corpus.utterances[:5]) == 0.0
+
+
+def test_a_telephone_is_noticed(espeak: Espeak) -> None:
+    speech = espeak.say("We walked along the river until the evening.", "en-us+m3")
+    wave = np.pad(resample(speech.audio, speech.rate, RATE), RATE // 2)
+    band = signal.butter(12, (300, 3400), "bandpass", fs=RATE, output="sos")
+    rng = np.random.default_rng(0)
+    narrow = signal.sosfilt(band, wave + rng.normal(0, 0.01, wave.size)) + rng.normal(0, 1e-4, wave.size)
+    widths = [measure(np.asarray(sound, np.float32), RATE).bandwidth for sound in (wave, narrow)]
+    findings: list[Finding] = []
+    warn_of_telephone(widths[:1], [3.0], findings)
+    assert findings == []
+    warn_of_telephone(widths[1:], [3.0], findings)
+    assert [finding.code for finding in findings] == ["voice.telephone_band"]
