@@ -112,7 +112,8 @@ def _night(context: Any) -> str:
     """The night this run stands for. A scheduled and a backfilled run of one night are the same night."""
     run = context["dag_run"]
     moment = context.get("logical_date")
-    if moment is not None and str(run.run_type) in {"scheduled", "backfill"}:
+    kind = getattr(run.run_type, "value", run.run_type)
+    if moment is not None and kind in {"scheduled", "backfill"}:
         return f"night-{moment:%Y-%m-%d}"
     return f"hand-{run.run_id}"[:128]
 
