@@ -13,7 +13,7 @@ from memorial_tasks.settings import Settings
 MOMENT = datetime(2026, 11, 20, 22, tzinfo=UTC)
 
 
-class RunType(str, Enum):
+class RunType(str, Enum):  # noqa: UP042 - Airflow writes it so
     """As Airflow's own: `str` of a member is not its value."""
 
     SCHEDULED = "scheduled"
