@@ -1,0 +1,429 @@
+"""``python -m tests.bench.soak --orders 500 --kills 20 --minutes 30``: a night under fire.
+
+Places fictional orders (`tests.support.noop_orders`), starts the nightly batch in a real studio of its own (Airflow
+with its supervisor, embedded PostgreSQL, real step processes with stand-in bodies), and meanwhile kills scheduler,
+triggerer and workers with ``kill -9`` and stops or kills the database. Reviews are answered through Airflow's own
+interface, as an operator would. In the end the registry and the audit log are asked what became of every order
+(`tests.bench.verdict`).
+
+``--json FILE`` writes the figures where `python -m tests.bench production` finds them: build/soak.json.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+
+from memorial_tasks.airflow.client import open_client
+from memorial_tasks.airflow.night import ORDER_DAG
+from memorial_tasks.audit.event import parse_body
+from memorial_tasks.database.server import ensure_server, stop_server
+from memorial_tasks.errors import MemorialError
+from memorial_tasks.production.graph import INPUTS, sources
+from memorial_tasks.production.studio import Studio
+from tests.bench.verdict import Entry, Kill, Standing, Verdict, judge
+from tests.integration.production.conftest import RunningStudio, _free_ports
+from tests.support.noop_orders import place
+from tests.support.pod_studio import settings_of, url_of_airflow
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULT = ROOT / "build" / "soak.json"
+KINDS = ("scheduler", "triggerer", "worker", "database", "database crash")
+OVER = {"delivered", "failed", "blocked", "refused", "rejected", "cancelled", "withdrawn", "erased"}
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def say(text: str) -> None:
+    """One line with the time of day."""
+    print(f"{datetime.now(UTC):%H:%M:%S} {text}", file=sys.stderr, flush=True)
+
+
+# --- processes -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process as the kernel counts it; `cpu` in seconds, its own, and `reaped` that of its ended children."""
+
+    pid: int
+    parent: int
+    cpu: float
+    reaped: float
+
+
+def processes() -> dict[int, Process]:
+    """Every process of the machine, from /proc."""
+    found = {}
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            words = (folder / "stat").read_text().rpartition(") ")[2].split()
+        except OSError:
+            continue
+        user, system, child_user, child_system = (int(word) / TICK for word in words[11:15])
+        pid = int(folder.name)
+        found[pid] = Process(pid, int(words[1]), user + system, child_user + child_system)
+    return found
+
+
+def tree(root: int, every: dict[int, Process]) -> list[Process]:
+    """A process and everything below it that lives."""
+    children: dict[int, list[int]] = defaultdict(list)
+    for process in every.values():
+        children[process.parent].append(process.pid)
+    found, waiting = [], [root]
+    while waiting:
+        pid = waiting.pop()
+        if pid in every:
+            found.append(every[pid])
+            waiting += children[pid]
+    return found
+
+
+@dataclass
+class Meter:
+    """Processor time of the studio's components, each over all its incarnations.
+
+    A tree's time is its living processes' own and that of the children they have waited for. What a killed process had
+    used since the last look (two seconds) is missed.
+    """
+
+    home: Path
+    used: dict[tuple[str, int], tuple[float, float]] = field(default_factory=dict)  # of the process, of what it started
+
+    def roots(self) -> dict[str, int]:
+        """The studio's components by name, as they run now."""
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            pids: dict[str, int] = json.loads((self.home / "airflow" / "run" / "pids.json").read_text())
+            pids.pop("supervisor", None)
+            postmaster = int((self.home / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+            return pids | {"database": postmaster}
+        return {}
+
+    def look(self) -> None:
+        """Read the clocks once."""
+        every = processes()
+        for name, pid in self.roots().items():
+            if pid in every:
+                below = sum(process.cpu + process.reaped for process in tree(pid, every))
+                own = every[pid].cpu
+                self.used[name, pid] = (own, max(below - own, self.used.get((name, pid), (0.0, 0.0))[1]))
+
+    def total(self) -> dict[str, float]:
+        """Seconds by component. What the scheduler started are the workers, tasks and step processes."""
+        found: dict[str, float] = defaultdict(float)
+        for (name, _), (own, below) in self.used.items():
+            if name == "scheduler":
+                found["scheduler"] += own
+                found["workers, tasks and steps"] += below
+            else:
+                found[name] += own + below
+        return dict(found)
+
+
+@contextlib.contextmanager
+def metered(meter: Meter) -> Iterator[None]:
+    """Read the clocks every two seconds."""
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.wait(2):
+            meter.look()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        meter.look()
+
+
+# --- faults ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Trouble:
+    """Does harm to a studio and waits until what was hit runs again."""
+
+    home: Path
+    meter: Meter
+    chance: random.Random
+
+    def do(self, kind: str) -> Kill:
+        """One fault."""
+        at = datetime.now(UTC)
+        if kind == "database":
+            stop_server(self.home / "postgres")
+            time.sleep(self.chance.uniform(1, 5))
+            ensure_server(self.home / "postgres")
+        elif kind == "database crash":
+            self._kill(self.meter.roots()["database"])
+            time.sleep(self.chance.uniform(1, 5))
+            ensure_server(self.home / "postgres")
+        elif kind == "worker":
+            self._kill(self._busy_worker())
+        else:
+            before = self.meter.roots()[kind]
+            self._kill(before)
+            self._back(kind, before)
+        return Kill(kind, at, datetime.now(UTC))
+
+    def _busy_worker(self) -> int:
+        """A worker with a task, or one of the task's processes."""
+        every = processes()
+        scheduler = self.meter.roots()["scheduler"]
+        below = tree(scheduler, every)[1:]
+        parents = {process.parent for process in below}
+        busy = [process.pid for process in below if process.pid in parents or process.parent != scheduler]
+        return self.chance.choice(sorted(busy) or sorted(process.pid for process in below) or [scheduler])
+
+    @staticmethod
+    def _kill(pid: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+    def _back(self, kind: str, before: int) -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if self.meter.roots().get(kind, before) != before:
+                return
+            time.sleep(0.2)
+        raise RuntimeError(f"the {kind} did not come back")
+
+
+def timetable(kills: int, seconds: float, chance: random.Random) -> list[tuple[float, str]]:
+    """When to do what, in seconds from the start: every kind once before any a second time, spread over the run."""
+    kinds: list[str] = []
+    while len(kinds) < kills:
+        kinds += chance.sample(KINDS, len(KINDS))
+    step = seconds / (kills + 1)
+    return [(step * (number + chance.uniform(0.6, 1.4)), kind) for number, kind in enumerate(kinds[:kills])]
+
+
+# --- the studio ------------------------------------------------------------------------------------------------------
+
+
+def open_studio(home: Path, assets: Path, orders: int, parallelism: int) -> RunningStudio:
+    """A studio of its own whose steps have stand-in bodies."""
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("MEMORIAL_", "AIRFLOW"))},
+        "MEMORIAL_HOME": str(home),
+        "MEMORIAL_ASSETS": str(assets),
+        "MEMORIAL_API_PORT": str(_free_ports()),
+        "MEMORIAL_STEP_COMMAND": "python -m tests.support.noop_steps",
+        "MEMORIAL_PARALLELISM": str(parallelism),
+        "MEMORIAL_BATCH_ORDERS": str(min(1000, orders)),
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+    }
+    return RunningStudio(home, environment)
+
+
+def approve(studio: Studio) -> None:
+    """Answer what waits for a person, as an operator's click does. What cannot be answered now waits a moment more."""
+    with studio.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT run_id, stage FROM orders WHERE state = 'in_review' AND run_id IS NOT NULL")
+        waiting = cursor.fetchall()
+    if not waiting:
+        return
+    with open_client(studio.settings) as airflow:
+        for run_id, stage in waiting:
+            with contextlib.suppress(MemorialError):  # not parked yet, answered already, or Airflow is being killed
+                airflow.answer(ORDER_DAG, run_id, stage or "review_film", "Approve", {"reason": None, "causes": []})
+
+
+def standings(studio: Studio) -> dict[str, Standing]:
+    """What the registry says of every order."""
+    with studio.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT o.order_id, o.state, concat_ws(' ', nullif(o.stage, ''), nullif(o.reason_code, ''),"
+            " nullif(o.reason, '')), (SELECT count(*) FROM delivery d WHERE d.order_id = o.order_id) FROM orders o"
+        )
+        return {row[0]: Standing(*row) for row in cursor.fetchall()}
+
+
+def entries(studio: Studio) -> list[Entry]:
+    """The whole audit log, as an auditor reads it."""
+    with closing(psycopg2.connect(studio.database)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT id, body FROM audit.event ORDER BY id")
+        found = [(int(number), parse_body(bytes(body))) for number, body in cursor.fetchall()]
+    return [
+        Entry(
+            number, event.at, event.type, event.order or "", str(event.data.get("step", "")),
+            str(event.data.get("result_key", "")), event.decision or "",
+        )
+        for number, event in found
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """How Airflow's tasks of the orders went. Seconds are medians over the tasks that succeeded."""
+
+    done: int
+    tries: int
+    wait_for_scheduler: float  # last task before it ended -> queued
+    wait_for_worker: float  # queued -> the task's process works
+    runs: float  # the task's process, with the step inside
+
+
+def tasks(studio: Studio) -> Tasks:
+    """From Airflow's own tables: the only thing it is asked, and only for times."""
+    with closing(psycopg2.connect(url_of_airflow(studio.database))) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT run_id, try_number, queued_dttm, start_date, end_date FROM task_instance WHERE dag_id = %s"
+            " AND state = 'success' AND queued_dttm IS NOT NULL ORDER BY run_id, start_date",
+            (ORDER_DAG,),
+        )
+        rows = cursor.fetchall()
+    gaps, waits, runs = [], [], []
+    ends: dict[str, list[datetime]] = defaultdict(list)
+    for run_id, _, queued, start, end in rows:
+        before = [moment for moment in ends[run_id] if moment <= queued]
+        if before:
+            gaps.append((queued - max(before)).total_seconds())
+        waits.append((start - queued).total_seconds())
+        runs.append((end - start).total_seconds())
+        ends[run_id].append(end)
+
+    def middle(values: list[float]) -> float:
+        return round(statistics.median(values), 3) if values else 0.0
+
+    return Tasks(len(rows), sum(row[1] for row in rows), middle(gaps), middle(waits), middle(runs))
+
+
+# --- the run ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Soak:
+    """One soak as it was asked for."""
+
+    orders: int
+    kills: int
+    minutes: float
+    parallelism: int
+    seed: int
+
+    def run(self) -> dict[str, Any]:
+        """Do it all; returns the figures. Ends everything it started, whatever happens."""
+        home = Path(tempfile.mkdtemp(prefix="memorial-soak-", dir="/tmp"))
+        home.chmod(0o755)
+        assets = Path(os.environ.get("MEMORIAL_ASSETS", ROOT / ".memorial" / "assets"))
+        running = open_studio(home, assets, self.orders, self.parallelism)
+        try:
+            running.memorial("init")
+            studio = Studio.open(settings_of(running.environment))
+            say(f"placing {self.orders} orders")
+            names = [place(studio, f"soak-{number:04d}") for number in range(1, self.orders + 1)]
+            running.memorial("studio", "start")
+            return self._night(running, studio, names)
+        finally:
+            running.memorial("studio", "stop", expect=None)
+            stop_server(home / "postgres")
+            shutil.rmtree(home, ignore_errors=True)
+
+    def _night(self, running: RunningStudio, studio: Studio, names: list[str]) -> dict[str, Any]:
+        meter = Meter(running.home)
+        trouble = Trouble(running.home, meter, random.Random(self.seed))
+        plan = timetable(self.kills, self.minutes * 60 * 0.8, trouble.chance)
+        kills: list[Kill] = []
+        began, over, idle = time.monotonic(), 0, self._idle(meter)
+        with metered(meter):
+            running.memorial("batch", "run")
+            while time.monotonic() - began < self.minutes * 60 and over < len(names):
+                if plan and time.monotonic() - began > plan[0][0]:
+                    kills.append(trouble.do(plan.pop(0)[1]))
+                    say(f"kill {len(kills)}: {kills[-1].what}, back after {_seconds(kills[-1]):.1f} s")
+                with contextlib.suppress(MemorialError, psycopg2.Error):
+                    approve(studio)
+                    now_over = sum(one.state in OVER for one in standings(studio).values())
+                    if now_over != over:
+                        say(f"{now_over} of {len(names)} orders are over")
+                    over = now_over
+                time.sleep(1)
+            seconds = time.monotonic() - began
+            time.sleep(5)  # the last orders' closing entries
+        return self._figures(studio, names, kills, seconds, meter, idle)
+
+    @staticmethod
+    def _idle(meter: Meter) -> float:
+        """Processor seconds a second of a studio that has nothing to do."""
+        meter.look()
+        before, start = sum(meter.total().values()), time.monotonic()
+        time.sleep(15)
+        meter.look()
+        return (sum(meter.total().values()) - before) / (time.monotonic() - start)
+
+    def _figures(
+        self, studio: Studio, names: list[str], kills: list[Kill], seconds: float, meter: Meter, idle: float
+    ) -> dict[str, Any]:
+        graph = {step: sources(step) for step in INPUTS}
+        verdict: Verdict = judge(names, standings(studio), entries(studio), kills, graph)
+        went, used = tasks(studio), meter.total()
+        delivered = len(names) - len(verdict.lost) - len(verdict.unfinished)
+        return {
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "asked": {**vars(self), "cores": os.cpu_count(), "load": round(os.getloadavg()[1], 1)},
+            "kills": [f"{kill.what}, {_seconds(kill):.1f} s" for kill in kills],
+            "seconds": round(seconds, 1),
+            "verdict": {
+                "lost": list(verdict.lost), "unfinished": list(verdict.unfinished), "doubled": list(verdict.doubled),
+                "disordered": list(verdict.disordered), "repeated_after_kills": verdict.repeated,
+            },
+            "tasks": vars(went),
+            "cpu_s": {name: round(value, 1) for name, value in sorted(used.items())},
+            "cpu_idle_per_s": round(idle, 3),
+            "cpu_s_per_task": {name: round(value / max(1, went.done), 3) for name, value in sorted(used.items())},
+            "production.orders_per_hour": round(3600 * delivered / seconds, 1),
+            "production.lost": len(verdict.lost),
+            "production.unfinished": len(verdict.unfinished),
+            "production.doubled": len(verdict.doubled),
+            "production.disordered": len(verdict.disordered),
+            "production.overhead_s_per_step": round(sum(used.values()) / max(1, went.done), 3),
+        }  # fmt: skip
+
+
+def _seconds(kill: Kill) -> float:
+    return (kill.until - kill.at).total_seconds()
+
+
+def main() -> int:
+    """Exit 1 unless every order was delivered once and in order."""
+    reader = argparse.ArgumentParser(description="A night under fire; see the module's text.")
+    reader.add_argument("--orders", type=int, default=500)
+    reader.add_argument("--kills", type=int, default=20)
+    reader.add_argument("--minutes", type=float, default=30.0, help="after so long the verdict is spoken")
+    reader.add_argument("--parallelism", type=int, default=4, help="tasks at once")
+    reader.add_argument("--seed", type=int, default=8, help="of the kills")
+    reader.add_argument("--json", type=Path, default=RESULT, help="where the figures go")
+    asked = reader.parse_args()
+    found = Soak(asked.orders, asked.kills, asked.minutes, asked.parallelism, asked.seed).run()
+    asked.json.parent.mkdir(parents=True, exist_ok=True)
+    asked.json.write_text(json.dumps(found, indent=1) + "\n")
+    print(json.dumps(found, indent=1))
+    return int(any(found[f"production.{fault}"] for fault in ("lost", "unfinished", "doubled", "disordered")))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
