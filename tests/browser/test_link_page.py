@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.browser, pytest.mark.integration]
-
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.integration,
+    pytest.mark.skipif(BROWSER is None, reason="no browser on this machine: install chromium"),
+]
 SIZES = {"phone": (390, 844), "desk": (1440, 900)}
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
          "--disable-sync", "--no-first-run", "--disable-quic")  # fmt: skip
@@ -39,8 +42,6 @@ cloud, bucket_films, bucket_gate = _delivery.cloud, _delivery.bucket_films, _del
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    if BROWSER is None:
-        pytest.skip("no browser on this machine: install chromium")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
