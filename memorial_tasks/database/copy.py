@@ -87,5 +87,8 @@ def place_copy(copy: Path, folder: Path) -> None:
     building = Path(tempfile.mkdtemp(prefix=folder.name + ".new-", dir=folder.parent))
     building.rmdir()
     shutil.copytree(copy, building, symlinks=True)
+    # The socket's lock came along and names the server that was copied: while that one lives, this one would not start.
+    for left in (*building.glob(".s.PGSQL.*"), building / "server.log"):
+        left.unlink(missing_ok=True)
     _closed(building)
     building.rename(folder)

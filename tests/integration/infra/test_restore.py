@@ -133,8 +133,7 @@ def drill(assets: Path) -> Iterator[Drill]:
         (place / "outside" / "checkpoints").mkdir()
         for note in settings.audit_dir.rglob("*.note"):
             shutil.copy(note, place / "outside" / "checkpoints")
-        stop_server(settings.database_dir)
-        yield made
+        yield made  # its server runs on: a restore beside a living studio must not run into it
     finally:
         for home in homes:
             stop_server(place / home / "postgres")
