@@ -344,13 +344,17 @@ class StepPod(KubernetesPodOperator):
         if pod is None:
             return
         try:
-            text = self.client.read_namespaced_pod_log(
-                name=pod.metadata.name, namespace=pod.metadata.namespace, container=self.base_container_name
+            answer = self.client.read_namespaced_pod_log(
+                name=pod.metadata.name,
+                namespace=pod.metadata.namespace,
+                container=self.base_container_name,
+                _preload_content=False,
             )
+            text = answer.data.decode("utf-8", errors="replace")
         except Exception as error:
             self.log.warning("the log of pod %s cannot be read: %s", pod.metadata.name, type(error).__name__)
             return
-        for words in [words for words in map(protocol_line, str(text or "").splitlines()) if words][-20:]:
+        for words in [words for words in map(protocol_line, text.splitlines()) if words][-20:]:
             self.log.info("%s", words)
 
     # --- the cluster --------------------------------------------------------------------------------------

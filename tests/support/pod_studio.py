@@ -4,6 +4,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -29,13 +30,21 @@ NAMESPACE = "memorial-steps"
 DAGS = ROOT / "tests" / "integration" / "pods" / "dags"
 
 
+def free_port() -> int:
+    """A port nobody listens on, from the range the kernel hands out."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @dataclass
 class RunningCluster:
     """The double as a test sees it: started, killed, restarted, and asked for faults."""
 
     folder: Path
-    port: int
     gpus: int = 2
+    port: int = field(default_factory=free_port)
+    control_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def start(self) -> None:
@@ -44,16 +53,18 @@ class RunningCluster:
         with (self.folder / "double.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.support.cluster", "--port", str(self.port), "--control-port",
-                 str(self.port + 1), "--folder", str(self.folder), "--token", TOKEN, "--gpus", str(self.gpus)],
+                 str(self.control_port), "--folder", str(self.folder), "--token", TOKEN, "--gpus", str(self.gpus)],
                 cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 env=os.environ | {"PYTHONPATH": str(ROOT)},
             )  # fmt: skip
-        assert until(self.answers, 30), (self.folder / "double.log").read_text()
+        assert until(lambda: self.process.poll() is None and self.answers(), 30), (
+            self.folder / "double.log"
+        ).read_text()
 
     def answers(self) -> bool:
         """True once the control address answers."""
         try:
-            return httpx.get(f"http://127.0.0.1:{self.port + 1}/double/state", trust_env=False).is_success
+            return httpx.get(f"http://127.0.0.1:{self.control_port}/double/state", trust_env=False).is_success
         except httpx.HTTPError:
             return False
 
@@ -81,11 +92,11 @@ class RunningCluster:
 
     def ask(self, kind: str, **body: Any) -> None:
         """Ask for a fault: evict, vanish, network, faults."""
-        httpx.post(f"http://127.0.0.1:{self.port + 1}/double/{kind}", json=body, trust_env=False).raise_for_status()
+        httpx.post(f"http://127.0.0.1:{self.control_port}/double/{kind}", json=body, trust_env=False).raise_for_status()
 
     def state(self) -> dict[str, Any]:
         """Pods, secrets and everything that happened."""
-        found: dict[str, Any] = httpx.get(f"http://127.0.0.1:{self.port + 1}/double/state", trust_env=False).json()
+        found: dict[str, Any] = httpx.get(f"http://127.0.0.1:{self.control_port}/double/state", trust_env=False).json()
         return found
 
     def history(self, what: str, name: str = "") -> list[dict[str, Any]]:
@@ -166,7 +177,7 @@ def bundle(name: str, folder: Path) -> dict[str, Any]:
 def launch_studio(home: Path, assets: Path, gpus: int, **more: str) -> PodStudio:
     """Set up and start a studio whose steps are pods."""
     base = _free_ports()
-    cluster = RunningCluster(home / "cluster", base + 3, gpus)
+    cluster = RunningCluster(home / "cluster", gpus)
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("MEMORIAL_", "AIRFLOW"))},
         "MEMORIAL_HOME": str(home),
