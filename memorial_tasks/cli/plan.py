@@ -28,24 +28,18 @@ def show(order: OrderArgument, as_json: Json = False) -> None:
 @answers
 def edit(
     order: OrderArgument,
-    file: Annotated[Path | None, typer.Option(help="The edited YAML; without it your editor opens.")] = None,
+    file: Annotated[Path, typer.Argument(help="The edited YAML of `plan show`.", show_default=False)],
     as_json: Json = False,
 ) -> None:
     """Store a changed plan. What is said cannot be changed here, how it is said can; the order is then run again."""
     from memorial_tasks.errors import MemorialError
-    from memorial_tasks.production.plans import change_plan, show_plan
+    from memorial_tasks.production.plans import change_plan
     from memorial_tasks.production.studio import Studio, command_actor
 
+    if not file.is_file():
+        raise MemorialError("no such file", where=file.name, remedy="check the path")
     studio = Studio.open()
-    if file is not None:
-        if not file.is_file():
-            raise MemorialError("no such file", where=file.name, remedy="check the path")
-        text = file.read_text("utf-8")
-    else:
-        text = typer.edit(show_plan(studio, order), extension=".yaml") or ""
-        if not text:
-            raise typer.Exit(0)
-    changed = change_plan(studio, order, text, command_actor(studio.settings))
+    changed = change_plan(studio, order, file.read_text("utf-8"), command_actor(studio.settings))
     if as_json:
         emit({"order": order, "changed": list(changed)})
     elif changed:

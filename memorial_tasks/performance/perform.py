@@ -62,6 +62,7 @@ class Habits:
     brow_gain: float = 1.0
     jaw_gain: float = 1.0
     smile_bias: float = 0.0  # added to every smile
+    smile_lean: float = 0.0  # -1..1: the left corner (the image's right) lifts more than the right
 
 
 class Accent(NamedTuple):
@@ -206,8 +207,10 @@ def _expression(
     raised = life.bumps(times, sizes, 0.18, 0.38, ticks, RATE_HZ) * mien["motion"] * habits.brow_gain
     restless = 0.025 * life.wander(ticks, RATE_HZ, 1.5, random) * (0.4 + 0.6 * life.smooth(speaking, 0.3, RATE_HZ))
     talk = life.smooth(speaking, 0.15, RATE_HZ)
+    smile = (mien["smile"] + habits.smile_bias) * (1 - 0.18 * talk)
     return {
-        "smile": (mien["smile"] + habits.smile_bias) * (1 - 0.18 * talk),
+        "smile": smile,
+        "smile_lean": habits.smile_lean * np.clip(smile, 0, 1),
         "cheek": mien["cheek"],
         "brow_inner": mien["brow_inner"] + 0.24 * raised + restless,
         "brow_outer": mien["brow_outer"] + 0.30 * raised + restless,

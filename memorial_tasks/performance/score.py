@@ -39,6 +39,7 @@ CHANNELS: Mapping[str, Channel] = MappingProxyType(
         "lip_press": Channel(0, 1, "lips meeting; 1 is closed tight (m, b, p)"),
         "lip_tuck": Channel(0, 1, "lower lip under the upper teeth (f, v)"),
         "smile": Channel(-1, 1, "mouth corners up; negative down"),
+        "smile_lean": Channel(-1, 1, "the corner on the right of the image lifts more than the other"),
         "cheek": Channel(0, 1, "cheeks raised"),
         "brow_inner": Channel(-1, 1, "inner brows up; negative down"),
         "brow_outer": Channel(-1, 1, "outer brows up; negative down"),

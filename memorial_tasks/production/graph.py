@@ -33,6 +33,7 @@ INPUTS: Mapping[str, tuple[Take, ...]] = {
     "quality_gate": (Take("ingest", "*"),),
     "prepare_face": (
         Take("ingest", "photos/*"),
+        Take("ingest", "motion.json", required=False),
         Take("quality_gate", "report.json", "quality/"),
         Take("quality_gate", "measurements.json", "quality/"),
     ),

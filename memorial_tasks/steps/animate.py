@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from memorial_tasks.domain.order import Record
 from memorial_tasks.domain.timing import DirectionPlan, SpeechTiming
+from memorial_tasks.performance import capture
 from memorial_tasks.performance.perform import perform
 from memorial_tasks.performance.score import CHANNELS, PerformanceScore
 from memorial_tasks.steps.contract import StepContext
@@ -83,7 +84,9 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
     timing = SpeechTiming.model_validate_json(context.file("timing.json").read_bytes())
     speech, rate = soundfile.read(str(context.file("speech.wav")), dtype="float32", always_2d=True)
     context.progress(0.0, "writing the score")
-    score = perform(timing, speech.mean(axis=1) if speech.shape[1] > 1 else speech[:, 0], rate, plan, context.seed)
+    mono = speech.mean(axis=1) if speech.shape[1] > 1 else speech[:, 0]
+    ways = context.optional("face/habits.json")
+    score = perform(timing, mono, rate, plan, context.seed, capture.load(ways) if ways else None)
     score.save(context.out / "score.safetensors")
     about = {
         "rate_hz": score.rate_hz,
@@ -93,7 +96,7 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
         "channels": {name: {"low": c.low, "high": c.high, "meaning": c.meaning} for name, c in CHANNELS.items()},
     }
     (context.out / "score.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
-    del speech
+    del speech, mono
 
     context.progress(0.03, "loading the face")
     frames = score.frames(params.fps)

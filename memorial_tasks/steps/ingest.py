@@ -7,6 +7,7 @@ step ever opens a file that somebody else made. Originals are named by material 
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from memorial_tasks.domain.order import Record
 from memorial_tasks.domain.words import Language
 from memorial_tasks.errors import InputRefused, Problem
 from memorial_tasks.face.landmarks import FaceModels
+from memorial_tasks.face.track import COLUMNS, follow
 from memorial_tasks.quality import limits
-from memorial_tasks.quality.decode import identify, probe_video, read_photo, read_sound
+from memorial_tasks.quality.decode import identify, probe_video, read_frames, read_photo, read_sound
 from memorial_tasks.quality.frames import pick_frames, read_picked
 from memorial_tasks.quality.normalise import clean_voice, write_background, write_photo, write_wav
 from memorial_tasks.quality.voice import SpeechDetector
@@ -24,6 +26,7 @@ from memorial_tasks.steps.contract import StepContext
 ROOMS = ("quality", "face")
 MODALITIES: tuple[str, ...] = ()  # prepares; what is remade from it is decided by the steps that follow
 
+FOLLOWED_S = 90.0  # seconds of home video in which the face is followed
 Numbers = dict[str, dict[str, float]]
 
 
@@ -146,6 +149,22 @@ def _videos(context: StepContext, paths: list[Path], record: dict[str, Numbers],
             }  # fmt: skip
         if info.has_sound:
             _voice(context, path, record["voice"], detector, from_video=True)
+    _motion(context, paths, models)
+
+
+def _motion(context: StepContext, paths: list[Path], models: FaceModels) -> None:
+    """How the face moves in the videos, as numbers: what the person's habits are learned from."""
+    rows: list[list[float]] = []
+    for path in paths:
+        left = FOLLOWED_S - len(rows) / 25
+        if left <= 0 or not probe_video(path).has_picture:
+            continue
+        after = (rows[-1][0] + 10.0) if rows else 0.0  # a gap between two videos is none of the person's
+        frames = ((one.time, one.rgb) for one in read_frames(path))
+        found = follow(takewhile(lambda one, most=left: one[0] < most, frames), models)  # type: ignore[misc]
+        rows += [[row[0] + after, *row[1:]] for row in found]
+    if rows:
+        (context.out / "motion.json").write_text(json.dumps({"columns": COLUMNS, "rows": rows}))
 
 
 def _background(context: StepContext, path: Path, record: Numbers) -> None:

@@ -8,9 +8,10 @@ import numpy as np
 from memorial_tasks.domain.order import Record
 from memorial_tasks.domain.words import Modality
 from memorial_tasks.errors import InputRefused, Problem
+from memorial_tasks.performance import capture
 from memorial_tasks.steps.contract import StepContext
 
-ROOMS = ("face",)
+ROOMS = ("face", "performance")
 MODALITIES = (Modality.FACE,)
 
 
@@ -50,6 +51,7 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
 
     bank, findings = candidates.bank(params.max_photos, reload)
     save_bank(bank, findings, context.out / "face")
+    habits = _habits(context)
     context.progress(1.0, f"{len(bank.crops)} photos chosen")
     return {
         "photos_given": len(files),
@@ -58,8 +60,21 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
         "shows_teeth": bank.shows_teeth,
         "base_width": bank.base.shape[1],
         "base_height": bank.base.shape[0],
+        "habits_learned": habits,
         "findings": [finding.model_dump(mode="json") for finding in findings],
     }
+
+
+def _habits(context: StepContext) -> bool:
+    """The person's own ways from their home videos -> ``face/habits.json``, where there is enough to learn from."""
+    path = context.optional("motion.json")
+    if path is None:
+        return False
+    tracked = json.loads(path.read_text("utf-8"))
+    habits = capture.learn(tracked["columns"], tracked["rows"])
+    if habits is not None:
+        capture.save(habits, context.out / "face" / "habits.json")
+    return habits is not None
 
 
 def _refused_by_gate(context: StepContext) -> set[str]:

@@ -20,7 +20,7 @@ WORDS = (
     ("are", "AA R"),
     ("home", "HH OW M"),
 )
-TAKES = 5
+TAKES = 6
 NAMES = ("f0", "range", "energy", "tempo", "smile", "brow_inner", "brow_outer", "nod", "sway")
 Table = NDArray[np.float64]
 
@@ -125,13 +125,13 @@ def test_the_voice_alone_and_the_face_alone_carry_emotion(performances, what, co
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_single_measure_moves_with_the_emotion(performances, name) -> None:
-    """More spread between emotions than within one (F of a one-way analysis of variance, 6 and 28 degrees)."""
+    """More spread between emotions than within one (F of a one-way analysis of variance, 6 and 35 degrees)."""
     table, labels, _ = performances
     column = table[:, NAMES.index(name)]
     groups = [column[labels == label] for label in range(len(Emotion))]
     between = sum(len(group) * (group.mean() - column.mean()) ** 2 for group in groups) / (len(groups) - 1)
     within = sum(((group - group.mean()) ** 2).sum() for group in groups) / (len(column) - len(groups))
-    assert between / within > 3.5, "not beyond the 1 % limit of chance"
+    assert between / within > 3.4, "not beyond the 1 % limit of chance"
 
 
 def test_the_directions_are_those_people_expect(performances) -> None:
