@@ -172,6 +172,19 @@ def report(studio: Any, _airflow: Any, actor: Any) -> dict[str, int]:
     return dict(found["counts"])
 
 
+def import_base_model(studio: Any, _airflow: Any, actor: Any) -> dict[str, str]:
+    """Import the checkpoint whose manifest lies in the studio's inbox under the name of this run's form."""
+    import re
+
+    from memorial_tasks.production.models import MODEL_ID, import_model
+
+    name = get_current_context()["params"].get("manifest", "")
+    if not isinstance(name, str) or not re.fullmatch(MODEL_ID, name):
+        raise AirflowFailException("the run names no valid manifest; trigger it with {'manifest': NAME}")
+    row = import_model(studio, studio.settings.root / "models" / "inbox" / f"{name}.yaml", actor)
+    return {"model": row.model_id, "sha256": row.sha256}
+
+
 def retention(studio: Any, airflow: Any, actor: Any) -> dict[str, Any]:
     """Keep erased what was erased; name orders whose run vanished."""
     from memorial_tasks.production.night import fail_lost_runs, keep_promises

@@ -8,7 +8,7 @@ import typer
 
 def application() -> typer.Typer:
     """The whole command."""
-    from memorial_tasks.cli import audit, batch, consent, delivery, order, plan, quality, review, studio, verify
+    from memorial_tasks.cli import audit, batch, consent, delivery, model, order, plan, quality, review, studio, verify
 
     app = typer.Typer(
         name="memorial",
@@ -28,6 +28,7 @@ def application() -> typer.Typer:
     app.add_typer(consent.app, name="consent")
     app.add_typer(review.app, name="review")
     app.add_typer(delivery.app, name="delivery")
+    app.add_typer(model.app, name="model")
     app.add_typer(quality.app, name="quality")
     app.add_typer(audit.app, name="audit")
     app.add_typer(studio.app, name="studio")

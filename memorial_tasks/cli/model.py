@@ -1,0 +1,73 @@
+"""`memorial model`: base models an operator brings, with their licences."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from memorial_tasks.cli.common import Json, answers, emit, out
+
+app = typer.Typer(no_args_is_help=True, help="Base models: import, list, show, export.")
+ModelArgument = Annotated[str, typer.Argument(help="The model's id.", metavar="MODEL", show_default=False)]
+
+
+@app.command("list")
+@answers
+def list_models(as_json: Json = False) -> None:
+    """Every imported model."""
+    from memorial_tasks.production.models import list_models as find
+    from memorial_tasks.production.studio import Studio
+
+    found = find(Studio.open())
+    if as_json:
+        return emit({"models": [vars(row) for row in found]})
+    table = Table("model", "kind", "parameters", "licence", "corpus", "its licence", box=None, header_style="bold")
+    for row in found:
+        table.add_row(row.model_id, row.kind, f"{row.parameters:,}", row.licence, row.corpus, row.corpus_licence)
+    return out.print(table if found else "no base model; 'memorial model import MANIFEST.yaml' brings one")
+
+
+@app.command()
+@answers
+def show(model: ModelArgument, as_json: Json = False) -> None:
+    """One model: digest, architecture, licences, where it came from."""
+    from memorial_tasks.production.models import get_model
+    from memorial_tasks.production.studio import Studio
+
+    row = get_model(Studio.open(), model)
+    if as_json:
+        return emit(vars(row))
+    for name, value in vars(row).items():
+        out.print(f"{name.replace('_', ' '):<16} {value}")
+    return None
+
+
+@app.command("import")
+@answers
+def import_(
+    manifest: Annotated[Path, typer.Argument(help="The manifest beside the checkpoint.", metavar="MANIFEST.yaml")],
+    as_json: Json = False,
+) -> None:
+    """Take over a checkpoint: safetensors only, its digest and both licences checked first."""
+    from memorial_tasks.production.models import import_model
+    from memorial_tasks.production.studio import Studio, command_actor
+
+    studio = Studio.open()
+    row = import_model(studio, manifest, command_actor(studio.settings))
+    emit(vars(row)) if as_json else out.print(f"{row.model_id}: {row.parameters:,} parameters, {row.licence}")
+
+
+@app.command()
+@answers
+def export(
+    model: ModelArgument,
+    target: Annotated[Path, typer.Option("--out", help="Folder to write into.")],
+    as_json: Json = False,
+) -> None:
+    """Write a model and its manifest for another studio."""
+    from memorial_tasks.production.models import export_model
+    from memorial_tasks.production.studio import Studio
+
+    path = export_model(Studio.open(), model, target)
+    emit({"model": model, "manifest": str(path)}) if as_json else out.print(str(path))
