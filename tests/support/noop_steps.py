@@ -14,7 +14,7 @@ Orders for it come from `tests.support.noop_orders.place`. What an order's mater
 * a photo whose bytes begin with ``unreadable`` is refused by ``ingest`` (exit 3, `InputRefused`);
 * fewer than two photos close the quality gate (``photos.too_few``), and the order ends ``blocked``;
 * a photo whose bytes contain ``train S seconds`` makes ``train_face`` work that long (1..99), saving a checkpoint every
-  half second: long enough to be evicted and to resume;
+  half second; ``train until resumed`` makes it work for two minutes unless a try before it left a checkpoint;
 * a photo whose bytes contain ``crash once`` makes ``train_face`` die at its first try without a word.
 """
 
@@ -121,8 +121,10 @@ def train_face(context: StepContext) -> dict[str, Any]:
         sys.stdout.flush()
         raise SystemExit(77)
     found = re.search(r"train ([0-9]{1,2}) seconds", said)
-    metrics = _train(context, float(found.group(1)) if found else 0.0)
-    _write(context, "face/model.json", "face/sheet.png")
+    resumed = any(context.checkpoints.iterdir())
+    waits = 120.0 if "train until resumed" in said and not resumed else 0.0
+    metrics = _train(context, float(found.group(1)) if found else waits)
+    _write(context, "face/model.json")
     return metrics
 
 

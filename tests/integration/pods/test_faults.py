@@ -19,21 +19,25 @@ from tests.support.pod_studio import PodStudio, wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-WORKING, LONG = (b"train 8 seconds", PHOTO), (b"train 99 seconds", PHOTO)
+INTERRUPTED, STEADY = (b"train until resumed", PHOTO), (b"train 14 seconds", PHOTO)
 BEFORE_TRAINING = ("ingest", "quality_gate", "prepare_face")
 
 
-def begin(studio: PodStudio, order: str, *photos: bytes, step: str = "train_face") -> str:
-    """Place an order, do what comes before `step` here, and start the DAG of that step alone."""
+def made_ready(studio: PodStudio, order: str, *photos: bytes, step: str = "train_face") -> str:
+    """Place an order and do here what comes before `step`; returns the id of the run that is to do the step."""
     studio.place(order, *photos)
     opened = Studio.open(studio.settings)
     run_id = orders.restart(opened, order, command_actor(studio.settings))
     orders.begin(opened, order, Who("service", "test", f"only_{step}", run_id, "begin", 1))
     for earlier in BEFORE_TRAINING if step == "train_face" else ():
         run_step(opened, order, earlier, Who("service", "test"))
-    with studio.airflow() as airflow:
-        airflow.trigger(f"only_{step}", run_id, {"order": order})
     return run_id
+
+
+def start(studio: PodStudio, order: str, step: str = "train_face") -> None:
+    """Run the DAG of the step alone."""
+    with studio.airflow() as airflow:
+        airflow.trigger(f"only_{step}", f"{order}--1", {"order": order})
 
 
 def _working(studio: PodStudio, order: str) -> str:
@@ -88,10 +92,17 @@ def stories(studio: PodStudio) -> Stories:
             wait_until(lambda o=order: _state(studio, o, "train_face") == "done", 240, f"{order} was not trained")
 
     cluster.ask("faults", lose_logs=True)  # from the first pod to the last: no log is ever read
-    for order, photos in (("pod-evicted", WORKING), ("pod-vanished", WORKING), ("pod-withdrawn", LONG)):
-        begin(studio, order, *photos)
-    begin(studio, "pod-refused", b"unreadable", PHOTO, step="ingest")
-    begin(studio, "pod-plain", step="ingest")
+    for order in ("pod-evicted", "pod-vanished", "pod-withdrawn", "pod-forgotten"):
+        made_ready(studio, order, *INTERRUPTED)
+    for order in ("pod-cut-off", "pod-restarted"):
+        made_ready(studio, order, *STEADY)
+    made_ready(studio, "pod-refused", b"unreadable", PHOTO, step="ingest")
+    made_ready(studio, "pod-plain", step="ingest")
+
+    for order in ("pod-evicted", "pod-vanished", "pod-withdrawn"):
+        start(studio, order)
+    for order in ("pod-refused", "pod-plain"):
+        start(studio, order, "ingest")
     for order, fault in (("pod-evicted", "evict"), ("pod-vanished", "vanish")):
         first[order] = working(order)
         cluster.ask(fault, name=first[order])
@@ -100,17 +111,17 @@ def stories(studio: PodStudio) -> Stories:
     trained("pod-evicted", "pod-vanished")
 
     for order in ("pod-cut-off", "pod-restarted"):
-        begin(studio, order, *WORKING)
+        start(studio, order)
     for order in ("pod-cut-off", "pod-restarted"):
         first[order] = working(order)
     cluster.ask("network", seconds=5)
-    time.sleep(6)
+    time.sleep(5)
     cluster.kill()
     time.sleep(2)
     cluster.start()
     trained("pod-cut-off", "pod-restarted")
 
-    begin(studio, "pod-forgotten", *WORKING)
+    start(studio, "pod-forgotten")
     first["pod-forgotten"] = working("pod-forgotten")
     cluster.kill()
     cluster.forget()
@@ -143,7 +154,7 @@ def test_a_refusal_reaches_the_order_with_its_reason_and_is_not_tried_again(stor
 def test_an_evicted_training_resumes_from_its_checkpoint(stories: Stories, order: str) -> None:
     row = stories.rows[order]["train_face"]
     assert row["attempts"] == 2
-    assert 0 < row["metrics"]["ticks_before"] < row["metrics"]["ticks"] == 16
+    assert 0 < row["metrics"]["ticks_before"] <= row["metrics"]["ticks"]
 
 
 @pytest.mark.parametrize("order", ["pod-cut-off", "pod-restarted"])
