@@ -13,7 +13,7 @@ from typing import Final
 
 from memorial_tasks.delivery.links import Opened
 from memorial_tasks.domain.words import Language
-from memorial_tasks.video.page import WORDS as FILM_WORDS
+from memorial_tasks.video.words import WORDS as FILM_WORDS
 
 _ZH, _EN = Language.ZH_CN, Language.EN_US
 

@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from memorial_tasks.domain.order import Order
+from memorial_tasks.domain.order import Order, ScriptLine
 from memorial_tasks.domain.words import MaterialKind
 from memorial_tasks.errors import Problem, Unavailable
 from memorial_tasks.quality.inventory import MaterialFile, list_material
@@ -119,7 +119,7 @@ def _unknown_interludes(order: Order, there: set[str]) -> list[Problem]:
             mark.interlude,
         )
         for number, line in enumerate(order.script)
-        if not isinstance(line, str)
+        if isinstance(line, ScriptLine)
         for mark in line.interludes
         if Path(mark.interlude).name not in there
     ]

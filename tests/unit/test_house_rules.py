@@ -1,6 +1,8 @@
 """The walls of the house (DESIGN section 3): who may import whom, and what must never be imported at all."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,6 +103,31 @@ def test_nothing_unpickles() -> None:
         if any(module in {"pickle", "joblib", "shelve", "marshal"} for module, _ in imports(path)):
             found.append(f"{path.relative_to(ROOT)} imports a pickling module")
     assert found == []
+
+
+def test_the_control_plane_needs_no_package_of_the_worker() -> None:
+    """Its image carries none of them: every module of these rooms is imported with all of them hidden."""
+    rooms = ("domain", "consent", "audit", "vault", "database", "delivery", "production", "observability", "cli")
+    names = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for room in rooms
+        for path in sorted((PACKAGE / room).rglob("*.py"))
+        if path.stem not in {"__init__", "__main__"}
+    ]
+    hidden = ("numpy", "torch", "cv2", "av", "soundfile", "librosa", "pandas", "scipy", "great_expectations", "c2pa",
+              "PIL", "pyworld", "onnxruntime")  # fmt: skip
+    script = f"""
+import importlib, sys
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {hidden!r}:
+            raise ImportError(name + " is not in the control plane's image")
+sys.meta_path.insert(0, Hidden())
+for name in {names!r}:
+    importlib.import_module(name)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-800:]
 
 
 def test_every_dag_file_stays_wiring() -> None:
