@@ -2,6 +2,9 @@
 with nothing in it that a step does not need."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -319,3 +322,36 @@ def test_airflow_may_do_with_the_cluster_what_it_does_and_nothing_else() -> None
     assert not any(resource in {"pods/exec", "pods/attach", "*"} or verb == "*" for verb, resource in rights)
     (account,) = [one for one in documents if one["metadata"]["name"] == "memorial-step"]
     assert account["automountServiceAccountToken"] is False
+
+
+PARSE = """
+import json, os, sys, time
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+import airflow.sdk, airflow.providers.standard.operators.hitl
+start = time.process_time()
+import importlib.util
+spec = importlib.util.spec_from_file_location("dag_file", sys.argv[1])
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+from airflow.sdk.definitions.dag import DAG
+from memorial_tasks.airflow.pods import StepPod
+seconds = time.process_time() - start
+(dag,) = [one for one in (module.memorial_order(),) if isinstance(one, DAG)]
+pods = sorted(task.task_id for task in dag.tasks if isinstance(task, StepPod))
+print(json.dumps({"seconds": seconds, "pods": pods, "modules": list(sys.modules)}))
+"""
+
+
+def test_the_order_is_parsed_quickly_with_every_step_as_a_pod(tmp_path: Path) -> None:
+    environment = os.environ | {
+        "AIRFLOW_HOME": str(tmp_path), "MEMORIAL_STEP_RUNNER": "kubernetes", "MEMORIAL_STEP_IMAGE": IMAGE,
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", PARSE, str(REPOSITORY / "dags" / "memorial_order.py")],
+        env=environment, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert answer["pods"] == sorted(STEPS)
+    assert answer["seconds"] < 2.0
+    assert not {"torch", "cv2", "librosa", "pandas", "great_expectations"} & set(answer["modules"])
