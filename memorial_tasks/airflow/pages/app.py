@@ -21,7 +21,7 @@ PREFIX = "/memorial"
 ORDER_DAG = "memorial_order"
 PERSONAL = {"Cache-Control": "no-store"}
 GUARD = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; media-src 'self';"
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; media-src 'self';"
     " frame-ancestors 'self'; form-action 'self'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
