@@ -54,6 +54,7 @@ EVENTS: dict[str, tuple[str, str]] = {
     "order.replayed": ("制作过程重做一遍并逐一比对", "The production was done again and compared"),
     "order.revised": ("委托内容被修改", "The order was revised"),
     "order.script_changed": ("文稿被修改", "The script was changed"),
+    "order.previewed": ("查看了预览", "A preview was watched"),
     "order.plan_changed": ("演绎计划被修改", "The direction plan was changed"),
     "order.erased": ("委托的材料已删除", "The order's material was erased"),
     "evidence.refused": ("证明文件未被认可", "A paper of proof was not accepted"),

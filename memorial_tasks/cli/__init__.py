@@ -8,7 +8,20 @@ import typer
 
 def application() -> typer.Typer:
     """The whole command."""
-    from memorial_tasks.cli import audit, batch, consent, delivery, model, order, plan, quality, review, studio, verify
+    from memorial_tasks.cli import (
+        audit,
+        batch,
+        consent,
+        delivery,
+        model,
+        order,
+        plan,
+        preview,
+        quality,
+        review,
+        studio,
+        verify,
+    )
 
     app = typer.Typer(
         name="memorial",
@@ -21,6 +34,7 @@ def application() -> typer.Typer:
     app.command()(studio.doctor)
     app.command()(verify.verify)
     app.command()(order.render)
+    app.command()(preview.preview)
     app.command()(consent.erase)
     app.add_typer(order.app, name="order")
     app.add_typer(plan.app, name="plan")
