@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from memorial_tasks.airflow.environment import airflow_environment, metadata_url, operator_password
+from memorial_tasks.airflow.environment import accounts, airflow_environment, metadata_url, operator_password
 from memorial_tasks.settings import Settings
 
 
@@ -53,3 +53,14 @@ def test_secrets_are_made_once_and_private(settings: Settings) -> None:
 
 def test_nothing_listens_beyond_this_machine_by_default(settings: Settings) -> None:
     assert airflow_environment(settings, "postgresql://postgres@/m?host=/run/pg")["AIRFLOW__API__HOST"] == "127.0.0.1"
+
+
+def test_every_reviewer_gets_an_account_of_their_own_that_may_answer_and_no_more(settings: Settings) -> None:
+    more = settings.model_copy(update={"reviewers": "rita, sam"})
+    found = airflow_environment(more, "postgresql://postgres@/m?host=/run/pg")
+    assert found["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"] == "operator:admin,rita:user,sam:user"
+    first = accounts(more)
+    assert len(set(first.values())) == 3
+    assert accounts(more) == first
+    assert accounts(settings) == {"operator": first["operator"]}
+    assert (more.airflow_home / "reviewers.json").stat().st_mode & 0o077 == 0

@@ -1,0 +1,244 @@
+"""The studio's own night through a real scheduler: the batch, questions at two points, two persons, the pages.
+
+The steps are the stand-ins of `tests.support.noop_steps`: what is tested here is who is asked, what counts and what is
+shown, and real steps train for minutes.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from memorial_tasks.airflow.client import AirflowClient
+from memorial_tasks.airflow.environment import airflow_environment
+from memorial_tasks.consent import acts
+from memorial_tasks.production.studio import Studio, now
+from memorial_tasks.settings import Settings
+from tests.integration.production.conftest import RunningStudio, _free_ports, until
+from tests.support import noop_orders
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+ROOT = Path(__file__).resolve().parents[3]
+PUBLIC, PRIVATE, BROKEN, WITHDRAWN = "night-public", "night-private", "night-broken", "night-withdrawn"
+ARRANGED = {
+    "name": "Ada Example", "born": "1931-04-02", "died": "2019-11-20", "domicile": "CN",
+    "lifetime_arrangement": {"kind": "permits", "purposes": ["public_memorial"], "evidence": ["papers/identity.pdf"]},
+}  # fmt: skip
+
+
+@dataclass
+class Night:
+    """What the operator, the reviewer and somebody without a session saw."""
+
+    studio: RunningStudio
+    batch: dict[str, Any] = field(default_factory=dict)
+    refused: dict[str, Any] = field(default_factory=dict)
+    reopened: bool = False
+    statuses: dict[str, int] = field(default_factory=dict)
+    first_page: str = ""
+    links: dict[str, Any] = field(default_factory=dict)
+
+
+def place_orders(running: RunningStudio) -> None:
+    settings = Settings(home=running.home, operator="operator")
+    studio = Studio.open(settings)
+    noop_orders.place(
+        studio, PUBLIC, purpose="public_memorial", subject=ARRANGED, priority=5,
+        consent={"audience": "everybody", "channels": ["web"], "territory": ["CN"]},
+    )  # fmt: skip
+    with studio.transaction() as connection:
+        acts.approve_evidence(connection, PUBLIC, studio.keys, approver="ben", now=now())
+    noop_orders.place(studio, PRIVATE)
+    noop_orders.place(studio, BROKEN, photos=(noop_orders.PHOTO,))
+    noop_orders.place(studio, WITHDRAWN)
+    running.memorial("consent", "withdraw", WITHDRAWN)
+
+
+@pytest.fixture(scope="module")
+def running(assets: Path) -> Iterator[RunningStudio]:
+    home = Path(tempfile.mkdtemp(prefix="memorial-night-", dir="/tmp"))
+    home.chmod(0o755)
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("MEMORIAL_", "AIRFLOW"))},
+        "MEMORIAL_HOME": str(home),
+        "MEMORIAL_ASSETS": str(assets),
+        "MEMORIAL_API_PORT": str(_free_ports()),
+        "MEMORIAL_STEP_COMMAND": "python -m tests.support.noop_steps",
+        "MEMORIAL_REVIEW_AT": "voice,film",
+        "MEMORIAL_REVIEWERS": "rita",
+        "PYTHONPATH": str(ROOT),
+    }
+    running = RunningStudio(home, environment)
+    running.memorial("init")
+    try:
+        running.memorial("studio", "start")
+        yield running
+    finally:
+        running.memorial("studio", "stop", expect=None)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def password(running: RunningStudio, name: str) -> str:
+    return str(json.loads((running.home / "airflow" / "passwords.json").read_text())[name])
+
+
+def asked_at(running: RunningStudio, order: str) -> str:
+    document = running.memorial("order", "show", order)
+    return document["stage"] if document["state"] == "in_review" else document["state"]
+
+
+@pytest.fixture(scope="module")
+def night(running: RunningStudio) -> Night:
+    place_orders(running)
+    story = Night(running)
+    batch = running.memorial("batch", "run")["batch"]
+    address = f"http://127.0.0.1:{running.environment['MEMORIAL_API_PORT']}"
+    assert until(lambda: asked_at(running, PUBLIC) == "review_voice", 240, 1.0)
+    assert until(lambda: asked_at(running, PRIVATE) == "review_voice", 240, 1.0)
+    running.memorial("review", "reject", PRIVATE, "--cause", "voice", "--reason", "too thin")
+    running.memorial("review", "approve", PUBLIC)
+    assert until(lambda: asked_at(running, PUBLIC) == "review_film", 240, 1.0)
+    _look(story, address)
+    running.memorial("review", "approve", PUBLIC)
+    assert until(lambda: asked_at(running, PUBLIC) == "review_film_second", 120, 1.0)
+    story.refused = running.memorial("review", "approve", PUBLIC, expect=1)
+    with AirflowClient(address, "operator", password(running, "operator")) as airflow:
+        _click_again(story, airflow)
+        story.links = airflow._call("GET", f"/dags/memorial_order/dagRuns/{PUBLIC}--1/taskInstances/seal/links")
+    word = running.home / "rita.password"
+    word.write_text(password(running, "rita"))
+    running.memorial("review", "approve", PUBLIC, "--as", "rita", "--password-file", str(word))
+    running.wait_for(PUBLIC, "delivered", timeout=180)
+    assert until(lambda: running.memorial("batch", "show", batch)["closed_at"], 180, 2.0)
+    story.batch = running.memorial("batch", "show", batch)
+    return story
+
+
+def _look(story: Night, address: str) -> None:
+    """The pages without a session, with a forged one and with the reviewer's."""
+    paths = ("/", "/orders", f"/orders/{PUBLIC}", f"/orders/{PUBLIC}/review", "/consents", "/audit")
+    with httpx.Client(base_url=f"{address}/memorial", trust_env=False) as nobody:
+        story.statuses = {path: nobody.get(path).status_code for path in paths}
+        forged = {"Cookie": "_token=eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZG1pbiJ9."}
+        story.statuses["forged"] = nobody.get("/", headers=forged).status_code
+        login = {"username": "rita", "password": password(story.studio, "rita")}
+        token = nobody.post(f"{address}/auth/token", json=login).json()["access_token"]
+        session = {"Cookie": f"_token={token}"}
+        story.first_page = nobody.get("/", headers=session).text
+        story.statuses["session"] = nobody.get(f"/orders/{PUBLIC}/review", headers=session).status_code
+        film = nobody.get(f"/orders/{PUBLIC}/media/film/film.mp4", headers=session)
+        story.statuses["film"] = film.status_code
+
+
+def _click_again(story: Night, airflow: AirflowClient) -> None:
+    """The same person's click in Airflow itself, past the command's own check."""
+    run, task = f"{PUBLIC}--1", "review_film_second"
+    time.sleep(6)  # until the scheduler knows that the question is parked
+    airflow.answer("memorial_order", run, task, "Approve", {"causes": [], "reason": None})
+
+    def open_again() -> bool:
+        state = next(row["state"] for row in airflow.tasks("memorial_order", run) if row["task_id"] == task)
+        return state == "awaiting_input" and not airflow.question("memorial_order", run, task)["response_received"]
+
+    story.reopened = until(open_again, 90, 1.0)
+
+
+def line(night: Night, order: str) -> dict[str, Any]:
+    return next(one for one in night.batch["orders"] if one["order"] == order)
+
+
+def entries(night: Night, order: str, kind: str) -> list[dict[str, Any]]:
+    found = night.studio.memorial("audit", "list", "--order", order, "--type", kind, "--newest", "5000")
+    return list(found["entries"])
+
+
+def test_the_batch_ends_with_a_line_for_every_order(night: Night) -> None:
+    assert {one["order"] for one in night.batch["orders"]} == {PUBLIC, PRIVATE, BROKEN}
+    assert line(night, PRIVATE)["state"] == "rejected"
+    assert line(night, PRIVATE)["next_action"]
+    broken = line(night, BROKEN)
+    assert (broken["state"], broken["failed_stage"]) == ("blocked", "accept_material")
+    assert broken["next_action"] == f"memorial quality report {BROKEN}"
+
+
+def test_nobody_sees_a_page_without_a_session(night: Night) -> None:
+    assert {path: code for path, code in night.statuses.items() if path.startswith("/")} == dict.fromkeys(
+        ("/", "/orders", f"/orders/{PUBLIC}", f"/orders/{PUBLIC}/review", "/consents", "/audit"), 401
+    )
+    assert night.statuses["forged"] in {401, 403}
+
+
+def test_a_reviewer_sees_what_waits_and_the_film(night: Night) -> None:
+    assert f"/memorial/orders/{PUBLIC}/review" in night.first_page
+    assert "Ada" not in night.first_page
+    assert (night.statuses["session"], night.statuses["film"]) == (200, 200)
+    looks = entries(night, PUBLIC, "review.shown")
+    assert "rita" in {entry["actor"]["id"] for entry in looks}
+
+
+def test_the_same_person_twice_is_refused_and_asked_again(night: Night) -> None:
+    assert "does not count" in night.refused["what"]
+    assert night.reopened
+    assert [entry["reason_code"] for entry in entries(night, PUBLIC, "review.uncounted")] == ["review.same_person"]
+
+
+def test_two_different_persons_release_a_public_film(night: Night) -> None:
+    reviews = night.studio.memorial("order", "show", PUBLIC)["reviews"]
+    assert [(one["subject_matter"], one["reviewer"]) for one in reviews] == [
+        ("voice", "operator"),
+        ("film", "operator"),
+        ("film", "rita"),
+    ]
+
+
+def test_a_rejected_voice_is_learned_anew_and_nothing_before_it(night: Night) -> None:
+    before = {row["step"]: row["result_key"] for row in night.studio.memorial("order", "show", PRIVATE)["steps"]}
+    night.studio.memorial("order", "run", PRIVATE)
+    assert until(lambda: asked_at(night.studio, PRIVATE) == "review_voice", 180, 1.0)
+    rows = night.studio.memorial("order", "show", PRIVATE)["steps"]
+    made = [row["step"] for row in rows]
+    assert made.count("train_voice") == 2
+    assert made.count("train_face") == made.count("prepare_voice") == made.count("ingest") == 1
+    assert before["train_voice"] in {row["result_key"] for row in rows}
+    night.studio.memorial("order", "cancel", PRIVATE)
+
+
+def test_tasks_link_to_the_pages_about_their_order(night: Night) -> None:
+    links = night.links["extra_links"]
+    assert links["Audit trail"] == f"/memorial/runs/{PUBLIC}--1/audit"
+    assert links["Preview"] == f"/memorial/runs/{PUBLIC}--1/review"
+    assert links["Pod log"].startswith(f"/dags/memorial_order/runs/{PUBLIC}--1/tasks/seal")
+
+
+def test_a_backfilled_night_is_that_night_and_starts_nothing_twice(night: Night) -> None:
+    """Orders that came in later are none of a past night's business, and a second backfill finds the night done."""
+    import subprocess
+    import sys
+    from datetime import timedelta
+
+    settings = Settings(home=night.studio.home, api_port=int(night.studio.environment["MEMORIAL_API_PORT"]))
+    environment = airflow_environment(settings, Studio.open(settings).database) | {"PYTHONPATH": str(ROOT)}
+    day = now() - timedelta(days=1)
+    command = [
+        sys.executable, "-m", "airflow", "backfill", "create", "--dag-id", "memorial_batch",
+        "--from-date", f"{day:%Y-%m-%d}", "--to-date", f"{day:%Y-%m-%d}T23:59:59",
+    ]  # fmt: skip
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr[-500:]
+
+    def found() -> list[dict[str, Any]]:
+        listed = night.studio.memorial("batch", "list")["batches"]
+        return [one for one in listed if one["batch"] == f"night-{day:%Y-%m-%d}" and one["closed_at"]]
+
+    assert until(found, 120, 2.0)
+    assert (found()[0]["orders"], found()[0]["started"]) == (0, 0)
+    assert night.studio.memorial("order", "show", PUBLIC)["run_id"] == f"{PUBLIC}--1"
