@@ -28,6 +28,7 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
     from memorial_tasks.voice.card import write_card
     from memorial_tasks.voice.corpus import Corpus
     from memorial_tasks.voice.recipe import recipe
+    from memorial_tasks.voice.text.markup import plain_text
     from memorial_tasks.voice.train import train_voice
 
     started = time.monotonic()
@@ -38,7 +39,7 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
         texts += [ScriptLine.model_validate(line).text for line in json.loads(script.read_text("utf-8"))]
     trained = train_voice(
         corpus,
-        [(text, params.language) for text in texts],
+        [(plain_text(text), params.language) for text in texts],
         chosen,
         context.checkpoints,
         context.seed,

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,8 @@ from memorial_tasks.voice.espeak import Espeak
 from memorial_tasks.voice.practice_texts import MANDARIN
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
-SCRIPT = ["孩子们，你们好。", "我1931年出生, and I love you all."]
+SCRIPT = ["孩子们，你们好。😀", '我1931年出生, <break time="700ms"/>and I <emphasis>love</emphasis> you all.']
+SHOWN = ["孩子们，你们好。😀", "我1931年出生, and I love you all."]
 TRAIN = """
 import sys, torch
 from pathlib import Path
@@ -109,7 +111,12 @@ def test_recordings_to_speech_across_a_kill(house: Path) -> None:
     assert rate == timing.sample_rate == 24000
     assert timing.duration == pytest.approx(len(wave) / rate, abs=0.01)
     assert spoken["real_time_factor"] < 1.0
-    assert [line.text for line in timing.lines] == SCRIPT
+    assert [line.text for line in timing.lines] == SHOWN
+    assert {finding["code"] for finding in spoken["findings"]} <= {"script.signs_unread", "voice.line_unclear"}
+    assert any(finding["code"] == "script.signs_unread" for finding in spoken["findings"])
+    words = [word for word in timing.words if word.start >= timing.lines[1].start]
+    rest = next(after.start - word.end for word, after in pairwise(words) if after.text == "and")
+    assert rest == pytest.approx(0.7, abs=0.01)
     assert {"zh", "iou", "uo", "AY", "L"} & {phone.phone for phone in timing.phones} >= {"uo", "AY", "L"}
     for line in timing.lines:
         piece = wave[int(line.start * rate) : int(line.end * rate)]
