@@ -217,7 +217,7 @@ def _follow(airflow: Any, studio: Any, order: str, run_id: str, approve: bool, q
     seen: dict[str, str] = {}
     from memorial_tasks.cli.airflow import answer_review
 
-    began, asked = time.monotonic(), 0
+    began, asked = time.monotonic(), dict[str, int]()
     while True:
         state = airflow.run(DAG, run_id)["state"]
         for task in sorted(airflow.tasks(DAG, run_id), key=lambda t: (t["start_date"] or "9", t["task_id"])):
@@ -229,8 +229,8 @@ def _follow(airflow: Any, studio: Any, order: str, run_id: str, approve: bool, q
                     err.print(
                         f"  {time.monotonic() - began:6.1f} s  {now:<16} {task['task_display_name']:<24} {seconds}"
                     )
-            if now == "awaiting_input" and asked < task["try_number"]:
-                asked = task["try_number"]
+            if now == "awaiting_input" and asked.get(name, 0) < task["try_number"]:
+                asked[name] = task["try_number"]
                 if not approve:
                     if not quiet:
                         err.print(f"  waiting for a person: 'memorial review approve {order}' or Airflow's page")
