@@ -14,7 +14,7 @@ import json
 import math
 import random
 import sys
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,8 +52,8 @@ class Outcome:
 
     end: float = 0.0  # when the last order was through
     finished: int = 0
-    busy: Counter[str] = field(default_factory=Counter)  # server seconds by station
-    waited: Counter[str] = field(default_factory=Counter)  # seconds in the queue by station
+    busy: dict[str, float] = field(default_factory=lambda: defaultdict(float))  # server seconds by station
+    waited: dict[str, float] = field(default_factory=lambda: defaultdict(float))  # seconds in the queue by station
     served: Counter[str] = field(default_factory=Counter)
     sojourn: float = 0.0  # seconds in the house, all orders together
     present: float = 0.0  # orders in the house, integrated over time
@@ -110,22 +110,22 @@ class _House:
         else:
             self.queues[name].append((now, order, task, visit))
 
-    def serve(self, now: float, name: str, seconds: float, *what: int) -> None:
+    def serve(self, now: float, name: str, seconds: float, order: int, task: int, visit: int) -> None:
         """A server takes it up."""
         took = self.draw(seconds)
         self.found.busy[name] += took
         self.found.served[name] += 1
         self.ties += 1
-        heapq.heappush(self.events, (now + took, self.ties, *what))  # type: ignore[arg-type]
+        heapq.heappush(self.events, (now + took, self.ties, order, task, visit))
 
     def leave(self, now: float, order: int, task: int, visit: int) -> None:
         """A service ends: the server takes the next in its queue, the order goes on."""
         route = self.routes[order]
         name = route[task].visits[visit][0]
         if self.queues[name]:
-            since, *what = self.queues[name].popleft()
+            since, other, its_task, its_visit = self.queues[name].popleft()
             self.found.waited[name] += now - since
-            self.serve(now, name, self.routes[what[0]][what[1]].visits[what[2]][1], *what)
+            self.serve(now, name, self.routes[other][its_task].visits[its_visit][1], other, its_task, its_visit)
         else:
             self.free[name] += 1
         if visit + 1 < len(route[task].visits):
@@ -242,7 +242,7 @@ def order_route(times: Mapping[str, Any], gpu_steps: Iterable[str]) -> Route:
 
 def demand(route: Route) -> dict[str, float]:
     """Seconds of each station that one order takes."""
-    found: Counter[str] = Counter()
+    found: dict[str, float] = defaultdict(float)
     for task in route:
         for name, seconds in task.visits:
             found[name] += seconds

@@ -39,7 +39,7 @@ from memorial_tasks.errors import MemorialError
 from memorial_tasks.production.graph import INPUTS, sources
 from memorial_tasks.production.studio import Studio
 from tests.bench.verdict import Entry, Kill, Standing, Verdict, judge
-from tests.integration.production.conftest import RunningStudio, _free_ports
+from tests.integration.production.conftest import RunningStudio, _free_ports, until
 from tests.support.noop_orders import place
 from tests.support.pod_studio import settings_of, url_of_airflow
 
@@ -111,12 +111,13 @@ class Meter:
 
     def roots(self) -> dict[str, int]:
         """The studio's components by name, as they run now."""
+        found: dict[str, int] = {}
+        with contextlib.suppress(OSError, ValueError):  # absent, or half written
+            found = json.loads((self.home / "airflow" / "run" / "pids.json").read_text())
+            found.pop("supervisor", None)
         with contextlib.suppress(OSError, ValueError, IndexError):
-            pids: dict[str, int] = json.loads((self.home / "airflow" / "run" / "pids.json").read_text())
-            pids.pop("supervisor", None)
-            postmaster = int((self.home / "postgres" / "postmaster.pid").read_text().splitlines()[0])
-            return pids | {"database": postmaster}
-        return {}
+            found["database"] = int((self.home / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+        return found
 
     def look(self) -> None:
         """Read the clocks once."""
@@ -170,7 +171,10 @@ class Trouble:
     chance: random.Random
 
     def do(self, kind: str) -> Kill:
-        """One fault."""
+        """One fault, once what it hits is there."""
+        needed = {"worker": "scheduler", "database crash": "database"}.get(kind, kind)
+        if not until(lambda: needed in self.meter.roots(), 60):
+            raise RuntimeError(f"the {needed} is not there")
         at = datetime.now(UTC)
         if kind == "database":
             stop_server(self.home / "postgres")
@@ -203,12 +207,8 @@ class Trouble:
             os.kill(pid, signal.SIGKILL)
 
     def _back(self, kind: str, before: int) -> None:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            if self.meter.roots().get(kind, before) != before:
-                return
-            time.sleep(0.2)
-        raise RuntimeError(f"the {kind} did not come back")
+        if not until(lambda: self.meter.roots().get(kind, before) != before, 60):
+            raise RuntimeError(f"the {kind} did not come back")
 
 
 def timetable(kills: int, seconds: float, chance: random.Random) -> list[tuple[float, str]]:
@@ -348,7 +348,8 @@ class Soak:
         trouble = Trouble(running.home, meter, random.Random(self.seed))
         plan = timetable(self.kills, self.minutes * 60 * 0.8, trouble.chance)
         kills: list[Kill] = []
-        began, over, idle = time.monotonic(), 0, self._idle(meter)
+        idle = self._idle(meter)
+        before, began, over = meter.total(), time.monotonic(), 0
         with metered(meter):
             running.memorial("batch", "run")
             while time.monotonic() - began < self.minutes * 60 and over < len(names):
@@ -364,7 +365,8 @@ class Soak:
                 time.sleep(1)
             seconds = time.monotonic() - began
             time.sleep(5)  # the last orders' closing entries
-        return self._figures(studio, names, kills, seconds, meter, idle)
+        used = {name: value - before.get(name, 0.0) for name, value in sorted(meter.total().items())}
+        return self._figures(studio, names, kills, seconds, used, idle)
 
     @staticmethod
     def _idle(meter: Meter) -> float:
@@ -376,11 +378,19 @@ class Soak:
         return (sum(meter.total().values()) - before) / (time.monotonic() - start)
 
     def _figures(
-        self, studio: Studio, names: list[str], kills: list[Kill], seconds: float, meter: Meter, idle: float
+        self,
+        studio: Studio,
+        names: list[str],
+        kills: list[Kill],
+        seconds: float,
+        used: dict[str, float],
+        idle: float,
     ) -> dict[str, Any]:
+        """`production.overhead_s_per_step`: processor seconds of everything a task costs, what an idle studio uses and
+        what components need to start again after kills included; the step's own work is milliseconds."""
         graph = {step: sources(step) for step in INPUTS}
         verdict: Verdict = judge(names, standings(studio), entries(studio), kills, graph)
-        went, used = tasks(studio), meter.total()
+        went = tasks(studio)
         delivered = len(names) - len(verdict.lost) - len(verdict.unfinished)
         return {
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -392,9 +402,9 @@ class Soak:
                 "disordered": list(verdict.disordered), "repeated_after_kills": verdict.repeated,
             },
             "tasks": vars(went),
-            "cpu_s": {name: round(value, 1) for name, value in sorted(used.items())},
+            "cpu_s": {name: round(value, 1) for name, value in used.items()},
             "cpu_idle_per_s": round(idle, 3),
-            "cpu_s_per_task": {name: round(value / max(1, went.done), 3) for name, value in sorted(used.items())},
+            "cpu_s_per_task": {name: round(value / max(1, went.done), 3) for name, value in used.items()},
             "production.orders_per_hour": round(3600 * delivered / seconds, 1),
             "production.lost": len(verdict.lost),
             "production.unfinished": len(verdict.unfinished),

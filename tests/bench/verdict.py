@@ -74,7 +74,11 @@ def judge(
     for entry in sorted(entries, key=lambda one: one.number):
         told[entry.order].append(entry)
     wanted = sorted(set(expected))
-    lost, unfinished, doubled, disordered, repeated = [], [], [], [], 0
+    lost: list[str] = []
+    unfinished: list[str] = []
+    doubled: list[str] = []
+    disordered: list[str] = []
+    repeated = 0
     for order in wanted:
         standing = standings.get(order)
         if standing is None:
