@@ -18,7 +18,7 @@ from memorial_tasks.video.encode import facts, pictures
 Picture = NDArray[np.uint8]
 Plane = NDArray[np.float32]
 HEADROOM: Final = 0.115  # of the picture's height above the hair
-UPRIGHT: Final = 1.35  # width of the person on an upright screen, in widths of the screen
+UPRIGHT: Final = 1.12  # width of the person on an upright screen, in widths of the screen
 PUSH: Final = 0.035  # how much a still background grows over the film
 JUMP: Final = 50  # pictures of a filmed background that are rather decoded than jumped over
 VIDEO: Final = frozenset({".mkv", ".mp4", ".mov", ".webm", ".avi"})

@@ -11,11 +11,15 @@ need no real person are returned.
   ``film.bilabial_closed_score`` the same in the score at 25 pictures a second.
 - ``film.fps``: pictures a second through animate and compose at 1080p25, wall clock; ``film.fps_cpu`` what the used CPU
   time allows on this machine's cores when nothing else runs on them.
-- ``film.encoder_ratio``: CPU time of bare libx264 at the same preset over that of our writer.
+- ``film.encoder_ratio``: CPU time of bare libx264 at the same preset over that of our writer; ``film.encoder_bare_fps``
+  is its wall clock speed in the same run.
+- ``film.memory_growth``: peak memory of composing four minutes over that of composing one.
 """
 
 import os
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -34,6 +38,7 @@ from memorial_tasks.performance.perform import measure, perform
 from memorial_tasks.settings import Settings
 from memorial_tasks.steps import animate, compose
 from memorial_tasks.steps.contract import StepContext
+from memorial_tasks.video.compose import compose_film
 from memorial_tasks.video.encode import FilmWriter, facts, pictures
 from memorial_tasks.video.loudness import LoudnessMeter, TruePeakMeter
 
@@ -50,8 +55,9 @@ CLIPS = 8
 
 
 def _cpu() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
+    """CPU seconds of this process and of the workers it has had."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def _timing(words: list[WordTime], phones: list[PhoneTime], duration: float, rate: int, text: str) -> SpeechTiming:
@@ -180,12 +186,14 @@ def _made(models: Any, root: Path, assets: Path) -> dict[str, float]:
     given, out = root / "in", root / "out"
     given.mkdir()
     out.mkdir()
+    kept = root / "kept"
+    kept.mkdir()
     _bank(models, given / "face")
     soundfile.write(given / "speech.wav", speech, rate, "PCM_16")
     (given / "timing.json").write_text(timing.model_dump_json())
     plan = direct_script([ScriptLine(text=timing.lines[0].text)], Language.EN_US)
     (given / "plan.json").write_text(plan.model_dump_json())
-    context = StepContext("bench", given, out, root, 1, lambda share, what: None, assets=assets)
+    context = StepContext("bench", given, out, kept, 1, lambda share, what: None, assets=assets)
     clock, cpu = time.monotonic(), _cpu()
     frames = int(animate.run(context, animate.Params())["frames"])
     animated, animated_cpu = time.monotonic() - clock, _cpu() - cpu
@@ -238,7 +246,7 @@ def _encoder(root: Path) -> dict[str, float]:
         for picture in moving:
             writer.picture(picture)
     speed, ours = len(moving) / (time.monotonic() - clock), _cpu() - cpu
-    cpu = _cpu()
+    clock, cpu = time.monotonic(), _cpu()
     with av.open(str(root / "bare.mp4"), "w") as container:
         stream = container.add_stream("libx264", rate=25, options={"crf": "12", "preset": "veryfast"})
         stream.width, stream.height, stream.pix_fmt = 1920, 1080, "yuv420p"
@@ -246,9 +254,46 @@ def _encoder(root: Path) -> dict[str, float]:
         for picture in moving:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
-    bare = _cpu() - cpu
+    bare, plain = _cpu() - cpu, len(moving) / (time.monotonic() - clock)
     assert facts(root / "ours.mp4").frames == len(moving)
-    return {"film.encoder_fps": speed, "film.encoder_ratio": bare / ours}
+    return {"film.encoder_fps": speed, "film.encoder_bare_fps": plain, "film.encoder_ratio": bare / ours} | _memory(
+        root
+    )
+
+
+def _memory(root: Path) -> dict[str, float]:
+    """``film.memory_growth``: peak memory of composing four minutes over that of one, each in a process of its own.
+    A film of an hour needs what a film of a minute needs when it is 1."""
+    peaks = []
+    for minutes in (1, 4):
+        code = (
+            "import resource, sys; from pathlib import Path; from tests.bench.bench_film import long_film;"
+            f"long_film(Path({str(root)!r}), {minutes});"
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+        peaks.append(float(done.stdout.split()[-1]))
+    return {"film.memory_growth": peaks[1] / peaks[0], "film.memory_mb": peaks[1] / 1024}
+
+
+def long_film(root: Path, minutes: int) -> None:
+    """A drawn person for so many minutes through `compose_film`, small and in one process: only memory is asked."""
+    folder = root / f"long-{minutes}"
+    folder.mkdir(exist_ok=True)
+    matte = np.zeros((120, 96), np.uint8)
+    cv2.ellipse(matte, (48, 90), (34, 70), 0, 0, 360, 255, -1)
+    with FilmWriter(folder / "portrait.mp4", (96, 120), 25, preset="ultrafast", pixel_format="yuv444p") as writer:
+        for number in range(minutes * 1500):
+            writer.picture(np.full((120, 96, 3), 80 + number % 60, np.uint8))
+    rate, seconds = 24000, minutes * 60 - 3
+    sound = 0.1 * np.sin(np.arange(seconds * rate) / rate * 2 * np.pi * 150)
+    soundfile.write(folder / "speech.wav", sound.astype(np.float32), rate, "PCM_16")
+    word = WordTime(text="a", start=0.0, end=float(seconds))
+    timing = _timing([word], [PhoneTime(phone="AA", start=0.0, end=float(seconds))], float(seconds), rate, "a")
+    compose_film(
+        folder / "portrait.mp4", matte, folder / "speech.wav", timing, folder / "film.mp4", folder / "poster.png",
+        size=(320, 180), workers=1,
+    )  # fmt: skip
 
 
 def run() -> dict[str, float]:

@@ -9,6 +9,7 @@ from memorial_tasks.domain.words import Language
 from memorial_tasks.errors import InputRefused
 from memorial_tasks.video.compose import compose_film
 from memorial_tasks.video.encode import FilmWriter, facts, pictures
+from memorial_tasks.video.inserts import Insert, Inserts, Still
 from memorial_tasks.video.stage import Backdrop, Stage, extend_person, place_person, soft_matte, studio_backdrop
 from memorial_tasks.video.subtitles import cues
 
@@ -49,6 +50,54 @@ def test_shoulders_cut_off_by_the_photo_fade_out_instead_of_ending(drawn):
     assert np.abs(np.diff(alpha[-8, :60])).max() < 0.2
     whole = soft_matte(drawn()[1], place_person(drawn()[1], CANVAS))
     assert whole.max() == 1
+
+
+def test_on_an_upright_screen_the_head_does_not_fill_the_picture(drawn):
+    matte = drawn()[1]
+    placed = place_person(matte, (270, 480))
+    shown = cv2.resize(matte, placed.size) > 127
+    columns, rows = np.flatnonzero(shown.any(axis=0)), np.flatnonzero(shown.any(axis=1))
+    assert len(columns) <= 1.15 * 270
+    assert placed.top + rows[-1] >= 479, "a gap under the shoulders"
+    assert placed.top + rows[0] > 0.1 * 480
+
+
+def test_a_photo_and_a_card_are_shown_in_their_time_and_dissolve(font_file, tmp_path):
+    cv2.imwrite(str(tmp_path / "photo.png"), np.full((300, 500, 3), (200, 30, 30), np.uint8))
+    shown = (
+        Insert(1.0, 4.0, tmp_path / "photo.png"),
+        Insert(6.0, 9.0, rows=("陈秀英", "1931 – 2019"), stays=True),
+    )
+    inserts, drawn_person = Inserts(shown, CANVAS, 25, font_file), []
+
+    def person():
+        drawn_person.append(1)
+        return np.full((270, 480, 3), 90, np.uint8)
+
+    at = {second: inserts.over(person, second).astype(int) for second in (0.5, 1.3, 2.5, 3.9, 5.0, 6.3, 8.9)}
+    assert np.abs(at[0.5] - 90).max() == 0
+    assert np.abs(at[2.5] - (30, 30, 200)).max() <= 2
+    assert 100 < at[1.3][..., 2].mean() < 190, "half way in"
+    assert np.abs(at[5.0] - 90).max() == 0
+    assert at[8.9].max() > 200, "the name is written"
+    assert at[8.9].mean() < 60
+    assert len(drawn_person) == 5, "who cannot be seen is not drawn"
+
+
+def test_a_photo_is_looked_at_slowly_and_keeps_its_shape(tmp_path):
+    upright = np.zeros((600, 300, 3), np.uint8)
+    cv2.circle(upright, (150, 250), 60, (255, 255, 255), -1)
+    cv2.imwrite(str(tmp_path / "photo.png"), upright)
+    still = Still(tmp_path / "photo.png", CANVAS, 4.0, 0)
+    sizes = []
+    for second in (0.0, 2.0, 4.0):
+        mask = still.at(second).min(axis=2) > 200
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        assert np.ptp(rows) == pytest.approx(np.ptp(columns), abs=2), "a circle stays a circle"
+        sizes.append(np.ptp(rows))
+    assert sizes[0] < sizes[1] < sizes[2] < 1.2 * sizes[0]
+    step = np.abs(still.at(2.0).astype(int) - still.at(2.04).astype(int)).mean()
+    assert step < 1.5, "no jump from picture to picture"
 
 
 def test_an_empty_matte_is_refused():
