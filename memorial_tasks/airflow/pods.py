@@ -31,6 +31,7 @@ from memorial_tasks.production.remote import (
     SECRETS_FILE,
     SECRETS_FOLDER,
     pod_store,
+    require_command,
     require_image,
     step_class,
     storage_credentials,
@@ -238,7 +239,7 @@ class StepPod(KubernetesPodOperator):
         settings, self.ticket = studio.settings, prepared.ticket
         store_url, _ = pod_store(settings, prepared.ticket.order)
         storage = storage_credentials(settings, prepared.ticket.order, 60 * self.minutes)
-        self.cmds = settings.step_command.split()
+        self.cmds = require_command(settings)
         self.arguments = [
             *arguments(prepared, store_url, settings.s3_endpoint, settings.pod_assets),
             "--secrets-file",

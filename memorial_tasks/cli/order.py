@@ -173,6 +173,10 @@ def show(
         why = " ".join([*review.causes, review.reason])
         words = f"{review.subject_matter} {review.decision} by {review.reviewer}"
         out.print(f"review: {words} {review.decided_at:%Y-%m-%d %H:%M} {why}")
+    cost = document["cost"]
+    money = ", ".join(f"{amount:.2f} {currency}" for currency, amount in cost["money"].items())
+    used = f"{cost['wall_minutes']} minutes, {cost['gpu_minutes']} of them with a GPU"
+    out.print(f"cost: {used}" + (f", {money}" if money else ""))
     return out.print(f"film: {row.film_uri or 'not delivered'}")
 
 

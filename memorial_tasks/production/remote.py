@@ -3,6 +3,7 @@ and for nothing else. Pure decisions and one call to the token service; pods the
 
 import json
 import re
+import shlex
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -43,6 +44,16 @@ def require_image(settings: Settings) -> str:
             "the image is not named by its digest", where="MEMORIAL_STEP_IMAGE", remedy="write name@sha256:digest"
         )
     return image
+
+
+def require_command(settings: Settings) -> list[str]:
+    """The words that run a step; in production only the package's own, because a stand-in would pass for a film."""
+    words = shlex.split(settings.step_command)
+    if settings.profile == "production" and words[-2:] != ["-m", "memorial_tasks.steps"]:
+        raise MemorialError(
+            "production runs no other steps than its own", where="MEMORIAL_STEP_COMMAND", remedy="leave it unset"
+        )
+    return words
 
 
 def order_folder(order_id: str) -> str:

@@ -23,10 +23,11 @@ from memorial_tasks.production.costs import price
 from memorial_tasks.production.credentials import signing_credential, watermark_key
 from memorial_tasks.production.graph import DOCUMENT, INPUTS, MATERIAL, gather, seed_of, sources
 from memorial_tasks.production.params import step_params
+from memorial_tasks.production.remote import require_command
 from memorial_tasks.production.studio import Studio, Who
 from memorial_tasks.steps.code import code_version, modalities, result_key
 from memorial_tasks.steps.process import JOB, StepSecrets
-from memorial_tasks.steps.runner import Ended, Ticket, outcome, run_step_locally, step_command
+from memorial_tasks.steps.runner import Ended, Ticket, local_command, outcome, run_step_locally
 from memorial_tasks.vault.signing import public_pem
 from memorial_tasks.vault.store import EncryptedStore
 
@@ -207,7 +208,7 @@ def launch(studio: Studio, prepared: Prepared, progress: Progress | None = None)
     settings = studio.settings
     words = arguments(prepared, settings.store_url, settings.s3_endpoint, settings.assets_dir)
     say = progress or _log_progress(prepared.ticket.step)
-    return run_step_locally([*step_command(settings.step_command), *words], prepared.secrets, say)
+    return run_step_locally([*local_command(require_command(settings)), *words], prepared.secrets, say)
 
 
 def collect(studio: Studio, ticket: Ticket, ended: Ended, who: Who) -> StepRunRow:

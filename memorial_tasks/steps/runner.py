@@ -6,7 +6,6 @@ lies in the vault into the result document or into the error a person can act on
 
 import json
 import os
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -64,10 +63,9 @@ class Ended:
     lost: str = ""
 
 
-def step_command(text: str) -> list[str]:
-    """The configured command as words; a leading ``python`` is the interpreter that runs us."""
-    words = shlex.split(text)
-    return [sys.executable, *words[1:]] if words[:1] == ["python"] else words
+def local_command(words: Sequence[str]) -> list[str]:
+    """The command on this machine: a leading ``python`` is the interpreter that runs us."""
+    return [sys.executable, *words[1:]] if words[:1] == ["python"] else list(words)
 
 
 def _environment() -> dict[str, str]:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from memorial_tasks.errors import MemorialError
-from memorial_tasks.production.remote import require_image, step_class
+from memorial_tasks.production.remote import require_command, require_image, step_class
 from memorial_tasks.settings import REPOSITORY, Settings
 from memorial_tasks.steps.contract import STEPS
 from memorial_tasks.steps.process import EXIT_PERMIT, EXIT_REFUSED
@@ -203,6 +203,13 @@ def test_production_refuses_an_image_that_can_change(image: str) -> None:
     with pytest.raises(MemorialError, match="image"):
         require_image(settings(step_image=image))
     assert require_image(settings(step_image=IMAGE)) == IMAGE
+
+
+def test_production_runs_no_stand_in_for_a_step() -> None:
+    with pytest.raises(MemorialError, match="MEMORIAL_STEP_COMMAND"):
+        require_command(settings(step_command="python -m tests.support.noop_steps"))
+    assert require_command(settings(step_command="nice python -m memorial_tasks.steps"))[0] == "nice"
+    assert require_command(settings(profile="development", step_command="anything else")) == ["anything", "else"]
 
 
 def test_the_operator_waits_without_a_worker_and_holds_its_gpu() -> None:

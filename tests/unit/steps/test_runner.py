@@ -18,7 +18,7 @@ from memorial_tasks.errors import (
     StepFailed,
 )
 from memorial_tasks.steps.process import EXIT_PERMIT, EXIT_REFUSED, EXIT_RETRY, failure_event, leave_failure
-from memorial_tasks.steps.runner import Ended, Ticket, outcome, step_command
+from memorial_tasks.steps.runner import Ended, Ticket, local_command, outcome
 from memorial_tasks.vault.store import LocalStore
 
 TICKET = Ticket("order-1", "direct", "k" * 64, "c" * 16, "vault://orders/order-1/direct/kkkk", "permit-2")
@@ -172,8 +172,8 @@ def test_a_store_that_is_out_of_reach_does_not_hide_the_failure(
     assert "could not be written down" in capsys.readouterr().out
 
 
-def test_the_command_may_name_our_own_interpreter_or_another_program() -> None:
+def test_python_means_the_interpreter_that_runs_us() -> None:
     import sys
 
-    assert step_command("python -m memorial_tasks.steps") == [sys.executable, "-m", "memorial_tasks.steps"]
-    assert step_command("/opt/run 'a b'") == ["/opt/run", "a b"]
+    assert local_command(["python", "-m", "memorial_tasks.steps"]) == [sys.executable, "-m", "memorial_tasks.steps"]
+    assert local_command(["/opt/run", "a b"]) == ["/opt/run", "a b"]
