@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from memorial_tasks.domain.timing import DirectedLine, DirectionPlan
@@ -16,7 +17,7 @@ from memorial_tasks.voice.espeak import Espeak
 from memorial_tasks.voice.features import LF0, PitchRange, analyse
 from memorial_tasks.voice.model import VoiceModel
 from memorial_tasks.voice.recipe import Recipe, recipe
-from memorial_tasks.voice.synthesize import RoomTone, speak
+from memorial_tasks.voice.synthesize import RoomTone, read_lines, speak, speak_to
 from memorial_tasks.voice.train import Trained, frame_loss, train_voice
 
 SHORT = Recipe(
@@ -125,6 +126,19 @@ def test_the_same_seed_gives_the_same_sound(trained: Trained) -> None:
     assert np.array_equal(one, other)
 
 
+def test_a_track_is_written_line_by_line_and_whole_or_not_at_all(trained: Trained, tmp_path: Path) -> None:
+    plan = _plan("Good morning.", "I love you.")
+    spoken = speak_to(tmp_path / "speech.wav", trained.model, plan, {}, seed=4)
+    whole, timing = speak(trained.model, plan, {}, seed=4)
+    written, rate = soundfile.read(tmp_path / "speech.wav", dtype="float32")
+    assert rate == RATE
+    assert np.abs(written - whole).max() < 1e-3
+    assert spoken.timing == timing
+    with pytest.raises(InputRefused):
+        speak_to(tmp_path / "broken.wav", trained.model, _plan("Hello.", "…"), {})
+    assert [path.name for path in tmp_path.iterdir()] == ["speech.wav"]
+
+
 def test_pace_pitch_and_energy_are_heard(trained: Trained) -> None:
     text = "Every Sunday the family gathered here."
     plain, timing = speak(trained.model, _plan(text), {})
@@ -152,6 +166,25 @@ def test_a_line_without_words_is_refused_by_number(trained: Trained) -> None:
     assert [problem.field for problem in refusal.value.problems] == ["script[1]"]
     with pytest.raises(InputRefused):
         speak(trained.model, DirectionPlan(language=Language.EN_US, lines=()), {})
+
+
+def test_a_script_of_hours_is_refused_before_anything_is_made() -> None:
+    with pytest.raises(InputRefused) as refusal:
+        read_lines(_plan(*["Yes, my dear."] * 400, pause=10.0))
+    (problem,) = refusal.value.problems
+    assert problem.code == "script.too_long"
+    assert "several films" in problem.remedy
+    assert len(read_lines(_plan(*["Yes, my dear."] * 300, pause=10.0))) == 300
+
+
+def test_every_problem_of_a_script_is_named_at_once() -> None:
+    with pytest.raises(InputRefused) as refusal:
+        read_lines(_plan("Hello.", "Привет", "<b>x</b>", "…"))
+    assert [(problem.code, problem.field) for problem in refusal.value.problems] == [
+        ("script.unpronounceable", "script[1]"),
+        ("script.markup_unknown", "script[2]"),
+        ("script.unspeakable", "script[3]"),
+    ]
 
 
 def test_own_words_are_the_recording(trained: Trained, corpus: Corpus) -> None:
