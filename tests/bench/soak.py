@@ -34,6 +34,7 @@ import psycopg2
 from memorial_tasks.airflow.client import open_client
 from memorial_tasks.airflow.night import ORDER_DAG
 from memorial_tasks.audit.event import parse_body
+from memorial_tasks.database.connection import rows
 from memorial_tasks.database.server import ensure_server, stop_server
 from memorial_tasks.errors import MemorialError
 from memorial_tasks.production.graph import INPUTS, sources
@@ -241,25 +242,27 @@ def open_studio(home: Path, assets: Path, orders: int, parallelism: int) -> Runn
 
 def approve(studio: Studio) -> None:
     """Answer what waits for a person, as an operator's click does. What cannot be answered now waits a moment more."""
-    with studio.transaction() as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT run_id, stage FROM orders WHERE state = 'in_review' AND run_id IS NOT NULL")
-        waiting = cursor.fetchall()
+    statement = "SELECT run_id, stage FROM orders WHERE state = 'in_review' AND run_id IS NOT NULL"
+    with studio.transaction() as connection:
+        waiting = rows(connection, statement)
     if not waiting:
         return
+    form = {"reason": None, "causes": []}
     with open_client(studio.settings) as airflow:
-        for run_id, stage in waiting:
+        for row in waiting:
             with contextlib.suppress(MemorialError):  # not parked yet, answered already, or Airflow is being killed
-                airflow.answer(ORDER_DAG, run_id, stage or "review_film", "Approve", {"reason": None, "causes": []})
+                airflow.answer(ORDER_DAG, row["run_id"], row["stage"] or "review_film", "Approve", form)
 
 
 def standings(studio: Studio) -> dict[str, Standing]:
     """What the registry says of every order."""
-    with studio.transaction() as connection, connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT o.order_id, o.state, concat_ws(' ', nullif(o.stage, ''), nullif(o.reason_code, ''),"
-            " nullif(o.reason, '')), (SELECT count(*) FROM delivery d WHERE d.order_id = o.order_id) FROM orders o"
-        )
-        return {row[0]: Standing(*row) for row in cursor.fetchall()}
+    statement = (
+        "SELECT o.order_id AS order, o.state, concat_ws(' ', nullif(o.stage, ''), nullif(o.reason_code, ''),"
+        " nullif(o.reason, '')) AS reason,"
+        " (SELECT count(*) FROM delivery d WHERE d.order_id = o.order_id) AS deliveries FROM orders o"
+    )
+    with studio.transaction() as connection:
+        return {row["order"]: Standing(**row) for row in rows(connection, statement)}
 
 
 def entries(studio: Studio) -> list[Entry]:
@@ -295,10 +298,10 @@ def tasks(studio: Studio) -> Tasks:
             " AND state = 'success' AND queued_dttm IS NOT NULL ORDER BY run_id, start_date",
             (ORDER_DAG,),
         )
-        rows = cursor.fetchall()
+        found = cursor.fetchall()
     gaps, waits, runs = [], [], []
     ends: dict[str, list[datetime]] = defaultdict(list)
-    for run_id, _, queued, start, end in rows:
+    for run_id, _, queued, start, end in found:
         before = [moment for moment in ends[run_id] if moment <= queued]
         if before:
             gaps.append((queued - max(before)).total_seconds())
@@ -309,7 +312,7 @@ def tasks(studio: Studio) -> Tasks:
     def middle(values: list[float]) -> float:
         return round(statistics.median(values), 3) if values else 0.0
 
-    return Tasks(len(rows), sum(row[1] for row in rows), middle(gaps), middle(waits), middle(runs))
+    return Tasks(len(found), sum(row[1] for row in found), middle(gaps), middle(waits), middle(runs))
 
 
 # --- the run ---------------------------------------------------------------------------------------------------------
