@@ -247,7 +247,7 @@ def approve(studio: Studio) -> None:
         waiting = rows(connection, statement)
     if not waiting:
         return
-    form = {"reason": None, "causes": []}
+    form: dict[str, Any] = {"reason": None, "causes": []}
     with open_client(studio.settings) as airflow:
         for row in waiting:
             with contextlib.suppress(MemorialError):  # not parked yet, answered already, or Airflow is being killed
