@@ -286,8 +286,10 @@ def long_film(root: Path, minutes: int) -> None:
         for number in range(minutes * 1500):
             writer.picture(np.full((120, 96, 3), 80 + number % 60, np.uint8))
     rate, seconds = 24000, minutes * 60 - 3
-    sound = 0.1 * np.sin(np.arange(seconds * rate) / rate * 2 * np.pi * 150)
-    soundfile.write(folder / "speech.wav", sound.astype(np.float32), rate, "PCM_16")
+    tone = (0.1 * np.sin(np.arange(rate) / rate * 2 * np.pi * 150)).astype(np.float32)
+    with soundfile.SoundFile(folder / "speech.wav", "w", rate, 1, "PCM_16") as file:  # second by second: held by nobody
+        for _ in range(seconds):
+            file.write(tone)
     word = WordTime(text="a", start=0.0, end=float(seconds))
     timing = _timing([word], [PhoneTime(phone="AA", start=0.0, end=float(seconds))], float(seconds), rate, "a")
     compose_film(
