@@ -70,10 +70,7 @@ def train_voice(
     examples = [_example(u.timed, (u.frames - mean) / std, PERSON) for u in learn]
     heard = phone_pairs([u.timed for u in learn])
     examples += [_example(timed, frames, PRACTICE, practice=True) for timed, frames in practice_rows]
-    strange = unheard([timed for timed, _ in practice_rows], heard)
-    recipe = replace(
-        recipe, mix=float(np.clip(strange, recipe.mix, 0.6)), alone=recipe.alone if strange <= recipe.mix else 0.0
-    )
+    recipe = replace(recipe, mix=float(np.clip(unheard([timed for timed, _ in practice_rows], heard), recipe.mix, 0.6)))
     stats = _duration_statistics(examples)
     sizes = Sizes(
         len(PHONES),
@@ -333,8 +330,7 @@ class _Run:
             return "duration", self._duration_step(step)
         step -= recipe.duration_steps
         if step < recipe.first + recipe.steps:
-            alone = step >= recipe.first + round(recipe.steps * (1 - recipe.alone))
-            mix = 0.5 if step < recipe.first else 0.0 if alone else recipe.mix
+            mix = 0.5 if step < recipe.first else recipe.mix
             return "acoustic", self._acoustic_step(step, mix)
         return "adversarial", self._adversarial_step(step)
 
