@@ -44,8 +44,7 @@ def run() -> dict[str, Any]:
         }
     finally:
         if studio is not None:
-            studio.memorial("studio", "stop", expect=None)
-            studio.cluster.stop()
+            studio.end()
         shutil.rmtree(home, ignore_errors=True)
 
 

@@ -152,6 +152,11 @@ class PodStudio(RunningStudio):
                 found += buffer.getvalue()
         return found
 
+    def end(self) -> None:
+        """End everything that was started, however far that got."""
+        self.memorial("studio", "stop", expect=None)
+        self.cluster.stop()
+
     def order_steps(self, order: str) -> dict[str, dict[str, Any]]:
         """The registry's rows of the order's steps, by step."""
         return {row["step"]: row for row in self.memorial("order", "show", order)["steps"]}
@@ -197,11 +202,15 @@ def launch_studio(home: Path, assets: Path, gpus: int, **more: str) -> PodStudio
         **more,
     }
     studio = PodStudio(home, environment, cluster, settings_of(environment))
-    cluster.start()
-    studio.memorial("init")
-    studio.memorial("studio", "start")
-    with studio.airflow() as airflow:
-        assert all(airflow.ready(f"only_{step}", 60) for step in ("ingest", "train_face"))
+    try:
+        cluster.start()
+        studio.memorial("init")
+        studio.memorial("studio", "start")
+        with studio.airflow() as airflow:
+            assert all(airflow.ready(f"only_{step}", 60) for step in ("ingest", "train_face"))
+    except BaseException:
+        studio.end()
+        raise
     return studio
 
 

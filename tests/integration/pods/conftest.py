@@ -21,6 +21,5 @@ def studio(assets: Path) -> Iterator[PodStudio]:
         yield running
     finally:
         if running is not None:
-            running.memorial("studio", "stop", expect=None)
-            running.cluster.stop()
+            running.end()
         shutil.rmtree(home, ignore_errors=True)
