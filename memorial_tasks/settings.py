@@ -74,8 +74,9 @@ class Settings(BaseSettings):
     step_runner: str = Field(default="local", pattern="^(local|kubernetes)$", description="where steps run")
     step_image: str = Field(default="", description="worker image of pods, name@sha256:digest")
     step_role_arn: str = Field(default="", description="role whose rights pods get, narrowed to their order's objects")
-    step_role_seconds: int = Field(default=12 * 3600, ge=900, le=12 * 3600, description="the role's longest session")
-    gpu_steps: str = Field(default="train_face,train_voice", description="steps whose pods ask for a GPU")
+    # AWS ends a session that one role opened for another after an hour, whatever the role allows.
+    step_role_seconds: int = Field(default=3600, ge=900, le=12 * 3600, description="the role's longest session")
+    gpu_steps: str = Field(default="train_face", description="steps whose pods ask for a GPU")
     gpu_slots: int = Field(default=2, ge=0, le=1000, description="GPU pods at once: slots of Airflow's pool")
     gpu_price_per_minute: Decimal | None = Field(default=None, ge=0, description="what a minute with a GPU costs")
     cpu_price_per_minute: Decimal | None = Field(default=None, ge=0, description="what a minute without one costs")

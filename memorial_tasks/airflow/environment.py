@@ -122,7 +122,6 @@ def airflow_environment(settings: Settings, database_url: str) -> dict[str, str]
         "AIRFLOW__LOGGING__JSON_LOGS": str(settings.json_logs),
         "AIRFLOW__METRICS__OTEL_ON": str(settings.otel_endpoint is not None),
         "AIRFLOW__METRICS__LEGACY_NAMES_ON": "False",
-        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "MEMORIAL_HOME": str(settings.root),
         "NO_PROXY": "127.0.0.1,localhost",
         "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]),

@@ -69,6 +69,7 @@ EVENTS: dict[str, tuple[str, str]] = {
     "review.uncounted": ("一次审核答复未被采纳", "A reviewer's answer was not counted"),
     "consent.erasure_scheduled": ("已排定删除", "Erasing was scheduled"),
     "settings.changed": ("工作室设置改变", "The studio's settings were changed"),
+    "model.imported": ("导入了基础模型", "A base model was imported"),
     "anchor.missed": ("一次外部存证未能完成", "A copy outside the studio could not be made"),
 }
 
@@ -86,6 +87,7 @@ STEPS: dict[str, tuple[str, str]] = {
     "seal": ("标识并签名", "label and sign"),
     "output_gate": ("检查影片", "check the film"),
     "package": ("制作纪念网页", "make the memorial page"),
+    "evaluate_face": ("检验面容模型", "examine the face model"),
     "report": ("查看检查报告", "read a report"),
     "deliver": ("交付", "deliver"),
 }

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from memorial_tasks.cli.common import Json, answers, emit, out
+from memorial_tasks.cli.common import Json, OrderArgument, answers, emit, out, say
 
-app = typer.Typer(no_args_is_help=True, help="Base models: import, list, show, export.")
+app = typer.Typer(no_args_is_help=True, help="Base models: import, list, show, export. Of an order: evaluate.")
 ModelArgument = Annotated[str, typer.Argument(help="The model's id.", metavar="MODEL", show_default=False)]
 
 
@@ -71,3 +71,35 @@ def export(
 
     path = export_model(Studio.open(), model, target)
     emit({"model": model, "manifest": str(path)}) if as_json else out.print(str(path))
+
+
+@app.command()
+@answers
+def evaluate(order: OrderArgument, as_json: Json = False) -> None:
+    """Examine an order's face on photos it never learned from, and say what more photos would bring. Takes minutes."""
+    from memorial_tasks.production.gates import export_report
+    from memorial_tasks.production.steps import run_step
+    from memorial_tasks.production.studio import Studio, command_actor
+
+    studio = Studio.open()
+    quiet = as_json
+    row = run_step(
+        studio,
+        order,
+        "evaluate_face",
+        command_actor(studio.settings),
+        lambda share, what: None if quiet else say(f"{100 * share:3.0f} % {what}"),
+    )
+    folder = export_report(studio, order, "evaluate_face", ("evaluation.json", "evaluation.png"))
+    if as_json:
+        return emit({"order": order, "face": row.metrics, "folder": str(folder)})
+    table = Table("face", "mouth+eye PSNR", "SSIM", "sharpness", box=None, header_style="bold")
+    for name, figures in row.metrics["rows"].items():
+        shown = ("mouth_eye_psnr", "ssim", "sharpness")
+        table.add_row(name, *(f"{figures[key]:.2f}" for key in shown))
+    out.print(table)
+    likeness = row.metrics["identity"]
+    out.print(f"likeness: as near to the photos as {likeness['percentile']:.0f} % of the photos are to each other")
+    for point in row.metrics["learning_curve"]:
+        out.print(f"{point['photos']:.0f} photos: {point['mouth_eye_psnr']:.2f} dB")
+    return out.print(f"pictures: {folder / 'evaluation.png'}")

@@ -92,11 +92,20 @@ INPUTS: Mapping[str, tuple[Take, ...]] = {
         Take(DOCUMENT, "title.json", required=False),
     ),
 }
+ON_REQUEST_INPUTS: Mapping[str, tuple[Take, ...]] = {
+    "evaluate_face": (Take("prepare_face", "face/*"), Take("train_face", "face/*")),
+}
+
+
+def takes_of(step: str) -> tuple[Take, ...]:
+    """What a step takes, whether it lies on the way or is done on request."""
+    return INPUTS[step] if step in INPUTS else ON_REQUEST_INPUTS[step]
+
 
 
 def sources(step: str) -> tuple[str, ...]:
     """The steps whose results `step` reads, without the pseudo-sources, in a stable order."""
-    return tuple(dict.fromkeys(t.source for t in INPUTS[step] if t.source not in {MATERIAL, DOCUMENT}))
+    return tuple(dict.fromkeys(t.source for t in takes_of(step) if t.source not in {MATERIAL, DOCUMENT}))
 
 
 def gather(step: str, available: Mapping[str, Iterable[ArtifactRef]]) -> tuple[ArtifactRef, ...]:
@@ -105,7 +114,7 @@ def gather(step: str, available: Mapping[str, Iterable[ArtifactRef]]) -> tuple[A
     Raises `MemorialError` when a source made nothing that is needed: a step is never run on half its inputs.
     """
     chosen: dict[str, ArtifactRef] = {}
-    for take in INPUTS[step]:
+    for take in takes_of(step):
         matches = [artifact for artifact in available.get(take.source, ()) if fnmatchcase(artifact.name, take.pattern)]
         if take.required and not matches:
             raise MemorialError(

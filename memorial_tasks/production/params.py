@@ -47,6 +47,7 @@ def step_params(settings: Settings, order: OrderRow, step: str) -> dict[str, Any
             "created_at": order.created_at.isoformat(timespec="seconds"),
         },
         "output_gate": {"content_id": content_id(order), "language": order.language},
+        "evaluate_face": {"curve": True},
         "package": {"formats": formats, "language": order.language, "fps": fps},
     }
     return by_step[step]

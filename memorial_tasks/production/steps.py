@@ -21,7 +21,7 @@ from memorial_tasks.observability.logs import Plain
 from memorial_tasks.production.consents import permit_for, refusals_told, release_key
 from memorial_tasks.production.costs import price
 from memorial_tasks.production.credentials import signing_credential, watermark_key
-from memorial_tasks.production.graph import DOCUMENT, INPUTS, MATERIAL, gather, seed_of, sources
+from memorial_tasks.production.graph import DOCUMENT, INPUTS, MATERIAL, ON_REQUEST_INPUTS, gather, seed_of, sources
 from memorial_tasks.production.params import step_params
 from memorial_tasks.production.remote import require_command
 from memorial_tasks.production.studio import Studio, Who
@@ -111,7 +111,7 @@ def current_result(studio: Studio, connection: Connection, order: OrderRow, step
 
 def modalities_of(step: str) -> tuple[str, ...]:
     """The modalities a permit must cover for this act."""
-    return modalities(step) if step in INPUTS else ()
+    return modalities(step) if step in INPUTS or step in ON_REQUEST_INPUTS else ()
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from types import ModuleType
 from memorial_tasks.domain.job import Job
 from memorial_tasks.errors import MemorialError
 from memorial_tasks.observability.logs import set_up
-from memorial_tasks.steps.contract import STEPS
+from memorial_tasks.steps.contract import ON_REQUEST, STEPS
 from memorial_tasks.steps.process import (
     StepSecrets,
     die_with_parent,
@@ -28,7 +28,7 @@ from memorial_tasks.vault.store import SCHEME, Store, open_store
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m memorial_tasks.steps", description=__doc__)
-    parser.add_argument("step", choices=STEPS)
+    parser.add_argument("step", choices=(*STEPS, *ON_REQUEST))
     parser.add_argument("--job", required=True, help="the job document: a vault:// address (sealed) or a plain file")
     parser.add_argument("--store", required=True, help="file:///folder or s3://bucket/prefix")
     parser.add_argument("--s3-endpoint", default=None)

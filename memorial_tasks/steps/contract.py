@@ -21,6 +21,8 @@ STEPS = (
     "output_gate",
     "package",
 )
+# Done when somebody asks, beside the way to a film.
+ON_REQUEST = ("evaluate_face",)
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ from memorial_tasks.errors import (
     QualityRefused,
 )
 from memorial_tasks.steps.code import code_version
-from memorial_tasks.steps.contract import STEPS, SigningCredential, StepContext
+from memorial_tasks.steps.contract import ON_REQUEST, STEPS, SigningCredential, StepContext
 from memorial_tasks.vault.store import EncryptedStore, Store
 
 # Exit codes tell the control plane whether another try can help.
@@ -280,7 +280,7 @@ def _driver(module: Path = Path("/proc/driver/nvidia/version")) -> str:
 
 def load_step(name: str) -> ModuleType:
     """The module of a step; `MemorialError` for an unknown name."""
-    if name not in STEPS:
+    if name not in (*STEPS, *ON_REQUEST):
         raise MemorialError("unknown step", where=name[:40], remedy=f"one of {', '.join(STEPS)}")
     return importlib.import_module(f"memorial_tasks.steps.{name}")
 

@@ -172,7 +172,7 @@ def test_only_training_asks_for_a_gpu_and_a_node_that_has_one(pods: dict[str, di
     asking = {
         step for step, pod in pods.items() if "nvidia.com/gpu" in pod["spec"]["containers"][0]["resources"]["limits"]
     }
-    assert asking == {"train_face", "train_voice"}
+    assert asking == {"train_face"}
     for step in asking:
         spec = pods[step]["spec"]
         assert spec["nodeSelector"] == {"nvidia.com/gpu.present": "true"}

@@ -61,4 +61,4 @@ def test_training_waited_in_the_pool_of_the_gpus(night: Night, studio: PodStudio
         run_id = str(studio.memorial("order", "show", "night-01")["run_id"])
         pools = {task["task_id"]: task["pool"] for task in airflow.tasks("memorial_order", run_id)}
         assert airflow.slots("gpu") == studio.settings.gpu_slots
-    assert {task for task, pool in pools.items() if pool == "gpu"} == {"train_face", "train_voice"}
+    assert {task for task, pool in pools.items() if pool == "gpu"} == {"train_face"}

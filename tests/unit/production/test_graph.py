@@ -4,8 +4,8 @@ import pytest
 
 from memorial_tasks.domain.job import ArtifactRef
 from memorial_tasks.errors import MemorialError
-from memorial_tasks.production.graph import INPUTS, gather, seed_of, sources
-from memorial_tasks.steps.contract import STEPS
+from memorial_tasks.production.graph import INPUTS, ON_REQUEST_INPUTS, gather, seed_of, sources
+from memorial_tasks.steps.contract import ON_REQUEST, STEPS
 
 
 def artifact(name: str) -> ArtifactRef:
@@ -14,6 +14,7 @@ def artifact(name: str) -> ArtifactRef:
 
 def test_every_step_has_its_place() -> None:
     assert set(INPUTS) == set(STEPS)
+    assert set(ON_REQUEST_INPUTS) == set(ON_REQUEST)
 
 
 def test_the_steps_are_listed_in_an_order_in_which_they_can_run() -> None:
