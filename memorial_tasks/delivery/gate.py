@@ -31,6 +31,7 @@ from memorial_tasks.delivery.links import LinkRefused
 from memorial_tasks.delivery.ranges import Range, wanted_range
 from memorial_tasks.domain.words import Language
 from memorial_tasks.errors import MemorialError
+from memorial_tasks.observability.logs import Plain
 from memorial_tasks.production.deliveries import target_of
 from memorial_tasks.production.studio import Studio
 
@@ -304,7 +305,7 @@ class _Guard:
             log.warning("a download was stopped")
         finally:
             kind = scope["path"].split("/")[1] if scope["path"].count("/") else ""
-            kind = kind if kind in {"film", "take", "health"} else "other"
+            kind = Plain(kind if kind in {"film", "take", "health"} else "other")
             log.info("%s %s %d %.0f ms", scope["method"], kind, status, 1000 * (time.monotonic() - began))
 
 

@@ -1,12 +1,12 @@
 """Running the gate: uvicorn without an access log, without trust in proxy headers, and with little patience."""
 
-import logging
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from memorial_tasks.delivery.gate import application
+from memorial_tasks.observability.logs import set_up
 from memorial_tasks.production.studio import Studio
 
 HEADER_SECONDS = 15
@@ -41,7 +41,7 @@ class ImpatientProtocol(H11Protocol):
 
 def server(studio: Studio, host: str, port: int) -> uvicorn.Server:
     """The gate's server, not yet running."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    set_up("gate")  # every request is worth a line here, unlike in a command
     config = uvicorn.Config(
         application(studio),
         host=host,
