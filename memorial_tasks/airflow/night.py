@@ -118,13 +118,18 @@ def _night(context: Any) -> str:
     return f"hand-{run.run_id}"[:128]
 
 
-def look(studio: Any, _airflow: Any, actor: Any) -> dict[str, int]:
-    """Look at every waiting order and write down which are ready; a night that was looked at before stays as it is."""
+def look(studio: Any, airflow: Any, actor: Any) -> dict[str, int]:
+    """Look at every waiting order and write down which are ready; a night that was looked at before stays as it is.
+
+    Orders whose run is over without a word are named first: they would hold a place all night.
+    """
     from memorial_tasks.production.batch import open_batch
+    from memorial_tasks.production.night import fail_lost_runs
 
     context = get_current_context()
     night, params = _night(context), context["params"]
     until = context.get("logical_date") if night.startswith("night-") else None
+    fail_lost_runs(studio, OrderRuns(airflow), actor)
     found = open_batch(
         studio, night, limit=int(params["limit"]), until=until, dry_run=bool(params["dry_run"]), who=actor
     )
