@@ -22,6 +22,8 @@ HOSTILE = (
 def lines() -> Iterator[Any]:
     root = logging.getLogger()
     level, factory, stream = root.level, logging.getLogRecordFactory(), io.StringIO()
+    # The test runner catches warnings anew in every test; a hook left by an earlier one would look set and catch none.
+    logging.captureWarnings(False)
     handler = set_up("command", stream=stream)
     yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
     root.removeHandler(handler)
