@@ -290,11 +290,10 @@ def object_(
     as_json: Json = False,
 ) -> None:
     """Take down an objection. The order stops at once; nothing is deleted; a person decides with `resolve`."""
-    from memorial_tasks.consent.acts import object_to
-    from memorial_tasks.consent.sealing import KeyringSealer
     from memorial_tasks.domain.words import Relation
     from memorial_tasks.errors import InputRefused, Problem
-    from memorial_tasks.production.studio import Studio, now
+    from memorial_tasks.production.studio import Studio, command_actor
+    from memorial_tasks.production.withdrawals import take_objection
 
     try:
         related = Relation(relation) if relation else None
@@ -304,25 +303,15 @@ def object_(
             [Problem("consent.relation", "there is no such relation", f"one of {names}", "relation")]
         ) from None
     studio = Studio.open()
-    with studio.transaction() as connection:
-        studio.order(connection, order)
-        event = object_to(
-            connection,
-            order,
-            studio.keys,
-            KeyringSealer(studio.keyring),
-            name=by,
-            relation=related,
-            reason=reason,
-            operator=studio.settings.operator,
-            now=now(),
-        )
+    who = command_actor(studio.settings)
+    done = take_objection(studio, order, who, name=by, relation=related, reason=reason)
+    objection = done.event.event_id
     if as_json:
-        emit({"order": order, "objection": event.event_id, "decision": "frozen"})
+        emit({"order": order, "objection": objection, "decision": "frozen", "ended": done.ended})
     else:
         out.print(
-            f"{order} is paused; nothing is deleted. Objection {event.event_id[:8]}: a person decides it with "
-            f"`memorial consent resolve {order} --outcome ...`.",
+            f"{order} is paused; no link opens, and nothing that was made is destroyed. Objection {objection[:8]}: a "
+            f"person decides it with `memorial consent resolve {order} --outcome ...`.",
             soft_wrap=True,
         )
 
@@ -339,29 +328,17 @@ def resolve(
     as_json: Json = False,
 ) -> None:
     """Decide an objection. `upheld` ends the order; after the others the rules are asked again."""
-    from memorial_tasks.consent import acts
-    from memorial_tasks.consent.sealing import KeyringSealer
     from memorial_tasks.errors import InputRefused, Problem
-    from memorial_tasks.production.studio import Studio, now
+    from memorial_tasks.production.studio import Studio, command_actor
+    from memorial_tasks.production.withdrawals import decide_objection
 
     if outcome not in {"retracted", "dismissed", "upheld", "court"}:
         raise InputRefused(
             [Problem("consent.outcome", "there is no such outcome", "retracted, dismissed, upheld or court", "outcome")]
         )
     studio = Studio.open()
-    with studio.transaction() as connection:
-        studio.order(connection, order)
-        acts.resolve(
-            connection,
-            order,
-            studio.keys,
-            KeyringSealer(studio.keyring),
-            outcome=outcome,  # type: ignore[arg-type]
-            objection=objection,
-            reason=reason,
-            operator=studio.settings.operator,
-            now=now(),
-        )
+    who = command_actor(studio.settings)
+    decide_objection(studio, order, who, outcome=outcome, objection=objection, reason=reason)  # type: ignore[arg-type]
     _answer(studio, order, as_json)
 
 
@@ -373,27 +350,18 @@ def withdraw(
     reason: ReasonOption = "",
     as_json: Json = False,
 ) -> None:
-    """Take consent back. Effective now: no key is given out any more, the run stops, erasure is scheduled."""
-    from memorial_tasks.consent import acts
-    from memorial_tasks.consent.sealing import KeyringSealer
-    from memorial_tasks.production.studio import Studio, now
+    """Take consent back. Effective now: no key is given out any more, nobody can fetch the film, the run stops, erasure
+    is scheduled."""
+    from memorial_tasks.consent.acts import ERASURE_GRACE
+    from memorial_tasks.production.studio import Studio, command_actor
+    from memorial_tasks.production.withdrawals import withdraw_consent
 
-    studio, at = Studio.open(), now()
-    with studio.transaction() as connection:
-        studio.order(connection, order)
-        event = acts.withdraw(
-            connection,
-            order,
-            studio.keys,
-            KeyringSealer(studio.keyring),
-            by=by,
-            reason=reason,
-            operator=studio.settings.operator,
-            now=at,
-        )
-    due = at + acts.ERASURE_GRACE
+    studio = Studio.open()
+    done = withdraw_consent(studio, order, command_actor(studio.settings), by=by, reason=reason)
+    due = done.event.at + ERASURE_GRACE
     if as_json:
-        emit({"order": order, "state": event.type.value, "erasure_due": due.isoformat()})
+        state = done.event.type.value
+        emit({"order": order, "state": state, "erasure_due": due.isoformat(), "ended": done.ended})
     else:
         out.print(
             f"{order}: consent is withdrawn. Nothing is made or shown any more. Material and models are destroyed on "

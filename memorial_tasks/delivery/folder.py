@@ -95,8 +95,9 @@ class FolderTarget:
         return [path for kind in ("new", "old") for path in self.root.glob(f".{safe}.{kind}-*")]
 
     def hide(self, order_id: str, keep: str = "") -> int:
-        """Nothing to do: only the gate reads this folder, and it asks the registry first."""
-        return 0
+        """The order's folder goes: unlike a bucket's object a file needs no address to be opened. What was delivered
+        lies sealed in the vault and is written again when consent allows it. With `keep` the folder is that film's."""
+        return 0 if keep else self.erase(order_id)
 
     def erase(self, order_id: str) -> int:
         """Deletes the order's folder and whatever a killed process left beside it."""

@@ -154,7 +154,8 @@ def close_links(
 
 def withdraw_deliveries(studio: Studio, order_id: str, who: Who, *, erase: bool) -> dict[str, int]:
     """Nobody gets the film any more: every delivery and every link of the order is revoked, and addresses already
-    given out stop working. With `erase` the delivered copies under our control are destroyed as well, every version.
+    given out stop working. With `erase` the delivered copies under our control are destroyed as well, every version;
+    without it the bucket keeps its older versions. The film itself stays sealed in the vault either way.
 
     Calling it again does nothing new and writes nothing into the audit log. The registry comes first: when the bucket
     does not answer, the gate is closed all the same, and the next call finishes.
@@ -168,11 +169,11 @@ def withdraw_deliveries(studio: Studio, order_id: str, who: Who, *, erase: bool)
         order = studio.order(connection, order_id, lock=True)
         revoked = registry.revoke_deliveries(connection, order_id)
         closed = close_links(studio, connection, order_id, who, "withdrawn")
-        if erase and order.film_uri:
+        if order.film_uri:
             registry.set_film(connection, order_id, None)
     target = target_of(studio.settings)
     touched = target.erase(order_id) if erase else target.hide(order_id)
-    if erase and not isinstance(target, FolderTarget):  # delivered here before there was a bucket
+    if not isinstance(target, FolderTarget):  # delivered here before there was a bucket
         touched += FolderTarget(studio.settings.deliveries_dir).erase(order_id)
     if revoked or closed or touched:
         with studio.transaction() as connection:
