@@ -14,7 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from memorial_tasks.audit.verify import Verification
-from memorial_tasks.audit.words import ACTORS, DECISIONS, EVENTS, PURPOSES, RELATIONS, SECTIONS, STEPS, Tongue, word
+from memorial_tasks.audit.words import (
+    ACTORS,
+    DECISIONS,
+    EVENTS,
+    PAPERS,
+    PURPOSES,
+    RELATIONS,
+    SECTIONS,
+    STEPS,
+    Tongue,
+    word,
+)
 
 _TEMPLATE = Path(__file__).with_name("report.html")
 PERIOD = re.compile(r"(\d{4}-\d{2}(?:-\d{2})?)(?:\.\.(\d{4}-\d{2}(?:-\d{2})?))?")
@@ -123,6 +134,9 @@ def sentence(entry: Entry, tongue: Tongue) -> str:
         parts.append(f"；{count} 份文件" if tongue == "zh" else f"; {count} files")
         if papers:
             parts.append(f"，其中证明文件 {papers} 份" if tongue == "zh" else f", {papers} of them papers of proof")
+    if kinds := [name.rpartition(".")[2] for name in entry.get("refs", {}) if name.startswith("paper/")]:
+        named = [word(PAPERS, kind, tongue) for kind in sorted(set(kinds), key=kinds.index)]
+        parts.append("：" + "、".join(named) if tongue == "zh" else ": " + ", ".join(named))
     if (decision := entry.get("decision")) and entry["type"] not in _SAYS_IT_ITSELF:
         parts.append(("：" if tongue == "zh" else ": ") + word(DECISIONS, decision, tongue))
     if code := entry.get("reason_code"):

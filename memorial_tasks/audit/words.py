@@ -13,8 +13,8 @@ EVENTS: dict[str, tuple[str, str]] = {
     "order.started": ("开始制作", "Production began"),
     "order.moved": ("委托状态改变", "The order's state changed"),
     "order.closed": ("委托完成并关闭", "The order was completed and closed"),
-    "evidence.entered": ("证明文件已登记", "A paper of proof was entered"),
-    "evidence.approved": ("证明文件经核对认可", "A paper of proof was checked and accepted"),
+    "evidence.entered": ("证明文件已登记", "The papers of proof were entered"),
+    "evidence.approved": ("证明文件经核对认可", "The papers of proof were checked and accepted"),
     "consent.requested": ("请求授权同意", "Consent was asked for"),
     "consent.given": ("亲属给予授权同意", "A relative gave consent"),
     "consent.granted": ("亲属给予授权同意", "A relative gave consent"),
@@ -57,10 +57,11 @@ EVENTS: dict[str, tuple[str, str]] = {
     "order.previewed": ("查看了预览", "A preview was watched"),
     "order.plan_changed": ("演绎计划被修改", "The direction plan was changed"),
     "order.erased": ("委托的材料已删除", "The order's material was erased"),
-    "evidence.refused": ("证明文件未被认可", "A paper of proof was not accepted"),
+    "evidence.refused": ("证明文件未被认可", "The papers of proof were not accepted"),
     "erasure.started": ("开始删除", "Erasing began"),
     "erasure.completed": ("删除完成", "Erasing was completed"),
     "key.rotated": ("日志的签名钥匙已更换", "The log's signing key was changed"),
+    "key.gate_made": ("下载窗口的签名钥匙已登记", "The link gate was given a signing key of its own"),
     "batch.opened": ("夜间批次开始", "A night's batch began"),
     "batch.closed": ("夜间批次结束", "A night's batch ended"),
     "consent.erased": ("授权记录已随材料删除", "The consent record was erased with the material"),
@@ -113,6 +114,19 @@ RELATIONS: dict[str, tuple[str, str]] = {
     "mother": ("委托人（母亲）", "commissioned by the mother"),
     "parent": ("委托人（父母）", "commissioned by the parent"),
     "sibling": ("委托人（兄弟姐妹）", "commissioned by a brother or sister"),
+}
+
+PAPERS: dict[str, tuple[str, str]] = {
+    "death": ("死亡证明", "proof of the death"),
+    "kinship": ("亲属关系证明", "proof of kinship"),
+    "identity": ("身份证明", "proof of identity"),
+    "rank": ("无在先顺位亲属的证明", "proof that no closer relative is left"),
+    "lifetime_will": ("逝者生前的书面意愿", "what the person laid down while alive"),
+    "notary": ("公证书", "a notary's certificate"),
+    "guardian": ("监护人证明", "proof of guardianship"),
+    "third_party": ("影像中其他人的同意书", "consent of another person who can be recognised"),
+    "objection": ("异议文件", "an objection"),
+    "other": ("其他文件", "another paper"),
 }
 
 PURPOSES: dict[str, tuple[str, str]] = {

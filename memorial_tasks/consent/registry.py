@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Any, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -230,7 +231,8 @@ def open_consent(
 
     def happened(type: EventType, kind: ActorKind, actor: str, **fields: Any) -> None:
         event = next_event(events, record, type, now, actor_kind=kind, actor=actor, **fields)
-        _store(connection, event, keys, record.subject_id)
+        papers = _papers(record) if type is EventType.EVIDENCE_ENTERED else {}
+        _store(connection, event, keys, record.subject_id, papers=papers)
         events.append(event)
 
     happened(EventType.REQUESTED, "operator", operator, record_commitment=commitment)
@@ -313,8 +315,18 @@ class _Anchor:
     version: int
 
 
+def _papers(record: ConsentRecord) -> dict[str, str]:
+    """The papers as the log names them: ``paper/1.death`` -> SHA-256 of the file, as it lies in the vault."""
+    return {f"paper/{number}.{paper.kind}": paper.sha256 for number, paper in enumerate(record.evidence, 1)}
+
+
 def _store(
-    connection: Connection, event: ConsentEvent, keys: ConsentKeys, subject_id: str, sealed: bytes | None = None
+    connection: Connection,
+    event: ConsentEvent,
+    keys: ConsentKeys,
+    subject_id: str,
+    sealed: bytes | None = None,
+    papers: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     body = event_bytes(event)
     signature = sign_bytes(body, keys.registrar)
@@ -346,7 +358,7 @@ def _store(
             subject=subject_id,
             consent_id=event.consent_id,
             reason_code=audit_word(event.code) if event.code else None,
-            refs={"consent_event": sha256(body).hexdigest()},
+            refs={"consent_event": sha256(body).hexdigest(), **papers},
             data={"seq": event.seq, "version": event.version, "fence": event.fence},
         ),
     )

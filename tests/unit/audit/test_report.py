@@ -2,12 +2,14 @@
 
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from memorial_tasks.audit import report as reports
 from memorial_tasks.audit.verify import Fault, Verification
+from memorial_tasks.audit.words import PAPERS
+from memorial_tasks.domain.order import EvidenceKind
 
 AT = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -57,6 +59,17 @@ def test_the_page_speaks_both_languages_and_escapes_what_it_shows() -> None:
         assert text in page
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
+
+
+def test_papers_are_named_by_what_they_prove_and_by_nothing_else() -> None:
+    entered = {
+        "type": "evidence.entered",
+        "refs": {"consent_event": digest("e"), "paper/1.death": digest("d"), "paper/2.kinship": digest("k"),
+                 "paper/3.kinship": digest("l")},
+    }  # fmt: skip
+    assert reports.sentence(entered, "en") == "The papers of proof were entered: proof of the death, proof of kinship"
+    assert reports.sentence(entered, "zh") == "证明文件已登记：死亡证明、亲属关系证明"
+    assert set(PAPERS) == set(get_args(EvidenceKind))
 
 
 def test_a_log_that_is_not_genuine_says_so_first() -> None:
