@@ -308,7 +308,7 @@ class _Track:
         level = loudness(part.wave)
         gain = 10 ** ((LOUDNESS - level) / 20) if np.isfinite(level) else 1.0
         start = self._samples / RATE
-        _add_times(part.timed, start, self._words, self._phones)
+        add_times(part.timed, start, self._words, self._phones)
         times = part.timed.edges * FRAME + start
         self._lines.append(
             LineTime(
@@ -332,11 +332,12 @@ class _Track:
             duration=duration,
             lines=tuple(self._lines),
             words=tuple(self._words),
-            phones=tuple(_filled(self._phones, duration)),
+            phones=tuple(without_gaps(self._phones, duration)),
         )
 
 
-def _add_times(timed: TimedRow, start: float, words: list[WordTime], phones: list[PhoneTime]) -> None:
+def add_times(timed: TimedRow, start: float, words: list[WordTime], phones: list[PhoneTime]) -> None:
+    """Appends the times of a timed row that begins at `start` seconds of the track."""
     times = [round(float(edge) * FRAME + start, 4) for edge in timed.edges]
     first: dict[int, float] = {}
     last: dict[int, float] = {}
@@ -352,7 +353,7 @@ def _add_times(timed: TimedRow, start: float, words: list[WordTime], phones: lis
     words += [WordTime(text=timed.row.words[n].text, start=first[n], end=last[n]) for n in sorted(first)]
 
 
-def _filled(phones: list[PhoneTime], duration: float) -> list[PhoneTime]:
+def without_gaps(phones: list[PhoneTime], duration: float) -> list[PhoneTime]:
     """One row of phones without gaps: neighbouring silences joined, the track covered from 0 to its end."""
     out: list[PhoneTime] = []
     for phone in _covering(phones, duration):
