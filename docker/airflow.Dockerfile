@@ -28,7 +28,6 @@ COPY tools/audit_verifier.py tools/
 COPY sql sql
 COPY dags dags
 COPY infra/pods infra/pods
-COPY infra/pods infra/pods
 COPY memorial_tasks memorial_tasks
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf --mount=type=secret,id=ca_bundle \
     /opt/memorial/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps -c constraints.txt . \

@@ -10,6 +10,8 @@ random() { od -An -N"$1" -tx1 /dev/urandom | tr -d ' \n'; }
 fresh() { [ -s "secrets/$1" ] || printf '%s' "$2" > "secrets/$1"; }
 fresh database_password "$(random 24)"
 fresh pgpass "database:5432:*:memorial:$(cat secrets/database_password)"
+fresh gate_password "$(random 24)"
+fresh gate_pgpass "database:5432:memorial:memorial_links:$(cat secrets/gate_password)"
 fresh fernet_key "$(head -c 32 /dev/urandom | base64 | tr '+/' '-_')"
 fresh jwt_secret "$(random 32)"
 fresh session_secret "$(random 24)"

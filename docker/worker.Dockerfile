@@ -40,7 +40,6 @@ COPY tools/audit_verifier.py tools/
 COPY sql sql
 COPY dags dags
 COPY infra/pods infra/pods
-COPY infra/pods infra/pods
 COPY memorial_tasks memorial_tasks
 RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf --mount=type=secret,id=ca_bundle \
     /opt/memorial/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation \
@@ -53,7 +52,7 @@ LABEL org.opencontainers.image.title="Memorial Studio, data plane" \
 COPY --from=build /opt/memorial /opt/memorial
 COPY --from=build /opt/memorial-assets /opt/memorial-assets
 RUN echo 'memorial:x:10001:10001:Memorial Studio step:/tmp:/usr/sbin/nologin' >> /etc/passwd \
-    && install -d -o 10001 -g 10001 -m 0700 /var/lib/memorial
+    && install -d -o 10001 -g 10001 -m 0700 /var/lib/memorial /var/lib/memorial/gate /var/lib/memorial/deliveries
 # Caches of libraries go where a read-only root still lets them be written.
 ENV PATH=/opt/memorial/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 \

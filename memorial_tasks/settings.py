@@ -41,6 +41,7 @@ class Settings(BaseSettings):
     delivery_kms_key: str | None = Field(default=None, description="KMS key of its objects; empty: the bucket's own")
     delivery_role: str | None = Field(default=None, description="role that signs download addresses; empty: our own")
     delivery_url: str | None = Field(default=None, description="https address under which the family reaches the links")
+    gate: Path | None = Field(default=None, description="the link gate's own key and what it needs of others")
     delivery_port: int = Field(default=8090, ge=1, le=65535, description="port of the link gate")
     operator: str = Field(default="operator", description="who acts when the command is used")
     controller_name: str = Field(default="Memorial Studio", min_length=1, description="the studio's name in consents")
@@ -151,6 +152,11 @@ class Settings(BaseSettings):
     def deliveries_dir(self) -> Path:
         """Delivered films."""
         return self.deliveries or self.root / "deliveries"
+
+    @property
+    def gate_dir(self) -> Path:
+        """The link gate's own folder: its signing key and the registrar's public keys, nothing of the keyring."""
+        return self.gate or self.root / "gate"
 
     @property
     def reports_dir(self) -> Path:

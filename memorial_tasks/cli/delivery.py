@@ -10,7 +10,7 @@ from memorial_tasks.cli.common import Json, OrderArgument, answers, emit, err, o
 
 if TYPE_CHECKING:
     from memorial_tasks.database.registry import DeliveryRow
-    from memorial_tasks.delivery.registry import LinkRow
+    from memorial_tasks.delivery.registry import DownloadRow, LinkRow
 
 app = typer.Typer(no_args_is_help=True, help="Delivery: links, receipts, archives, taking back, the link gate.")
 
@@ -18,7 +18,7 @@ Recipient = Annotated[str, typer.Option(help="Who receives it, as 'memorial deli
 
 
 def _link(row: "LinkRow") -> dict[str, Any]:
-    from memorial_tasks.delivery.links import state_of
+    from memorial_tasks.delivery.door import state_of
 
     return {
         "link_id": row.link_id,
@@ -142,22 +142,35 @@ def revoke(
 
 @app.command()
 @answers
-def receipts(order: OrderArgument, as_json: Json = False) -> None:
-    """Every hand-over with its signed receipt; each signature is checked."""
+def receipts(
+    order: OrderArgument,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--out", help="Write each receipt, its signature and its key into this folder."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Every hand-over with its signed receipt; each signature is checked. `memorial audit prove FILE` finds a written
+    receipt in the signed log."""
     from memorial_tasks.consent.record import Signature
+    from memorial_tasks.delivery.keys import receipt_keys
     from memorial_tasks.delivery.receipts import Receipt, verify_receipt
     from memorial_tasks.delivery.registry import list_downloads
     from memorial_tasks.production.studio import Studio
+    from memorial_tasks.vault.signing import public_pem
 
     studio = Studio.open()
     with studio.transaction() as connection:
         studio.order(connection, order)
         rows = list_downloads(connection, order)
+    trusted = receipt_keys(studio.settings.keyring)
     found = []
     for row in rows:
         receipt = Receipt(row.receipt_id, row.receipt, Signature(kid=row.kid, value=row.signature)).document()
-        verify_receipt(receipt, studio.keys.trusted)
+        verify_receipt(receipt, trusted)
         completed = row.completed_at.isoformat() if row.completed_at else None
+        if folder is not None:
+            _write_receipt(folder, row, public_pem(trusted[row.kid]))
         found.append(receipt | {"bytes_sent": row.bytes_sent, "completed_at": completed})
     if as_json:
         return emit({"order": order, "receipts": found})
@@ -169,6 +182,21 @@ def receipts(order: OrderArgument, as_json: Json = False) -> None:
             body["at"][:16], body["kind"], body["through"], link_id, body["film_sha256"][:12], body["receipt_id"][:8]
         )
     return out.print(table if found else "nothing was handed out")
+
+
+def _write_receipt(folder: Path, row: "DownloadRow", pem: str) -> None:
+    """The signed bytes as they are, with what `openssl pkeyutl -verify -rawin` needs to check them without us."""
+    from memorial_tasks.errors import Unavailable
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{row.receipt_id}.json").write_bytes(row.receipt)
+        (folder / f"{row.receipt_id}.sig").write_bytes(bytes.fromhex(row.signature))
+        (folder / f"{row.kid}.pub.pem").write_text(pem)
+    except OSError as error:
+        raise Unavailable(
+            f"the receipts cannot be written ({error.strerror})", where="--out", remedy="choose another folder"
+        ) from error
 
 
 @app.command()
@@ -229,16 +257,16 @@ def serve(
     port: Annotated[int, typer.Option(help="Port; MEMORIAL_DELIVERY_PORT when not given.")] = 0,
 ) -> None:
     """Serve the links until interrupted. Put a proxy with TLS before it; MEMORIAL_DELIVERY_URL names its address."""
+    from memorial_tasks.delivery.door import Door
     from memorial_tasks.delivery.serve import server
     from memorial_tasks.errors import Unavailable
-    from memorial_tasks.production.studio import Studio
 
-    studio = Studio.open()
-    if studio.settings.profile == "production" and not (studio.settings.delivery_url or "").startswith("https://"):
+    door = Door.open()
+    if door.settings.profile == "production" and not (door.settings.delivery_url or "").startswith("https://"):
         raise Unavailable(
             "in production links need an https address", where="MEMORIAL_DELIVERY_URL", remedy="set it to the proxy's"
         )
-    gate = server(studio, host, port or studio.settings.delivery_port)
+    gate = server(door, host, port or door.settings.delivery_port)
     gate.run()
     if not gate.started:
         raise Unavailable("the gate could not listen", where=f"{host}:{port}", remedy="choose another port")

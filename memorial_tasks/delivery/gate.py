@@ -25,15 +25,14 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from memorial_tasks.delivery import codes, links, pages, registry
+from memorial_tasks.delivery import codes, door, pages, registry
 from memorial_tasks.delivery.bucket import BucketTarget
-from memorial_tasks.delivery.links import LinkRefused
+from memorial_tasks.delivery.door import Door, LinkRefused
 from memorial_tasks.delivery.ranges import Range, wanted_range
 from memorial_tasks.domain.words import Language
 from memorial_tasks.errors import MemorialError
 from memorial_tasks.observability.logs import Plain
 from memorial_tasks.production.deliveries import target_of
-from memorial_tasks.production.studio import Studio
 
 log = logging.getLogger("memorial.gate")
 
@@ -55,30 +54,30 @@ _HEADERS = {
 }
 
 
-def application(studio: Studio) -> ASGIApp:
+def application(opened: Door) -> ASGIApp:
     """The gate of one studio as an ASGI application."""
-    target = target_of(studio.settings)
+    target = target_of(opened.settings)
     origin = target.origin if isinstance(target, BucketTarget) else ""
-    gate = _Gate(studio, origin)
+    gate = _Gate(opened, origin)
     routes = [
         Route("/film/{token}", gate.film, methods=["GET", "POST"], name="film"),
         Route("/take/{ticket}", gate.file, methods=["GET"], name="take"),
         Route("/health", gate.health, methods=["GET"], name="health"),
     ]
     app = Starlette(routes=routes, exception_handlers={404: gate.nothing, 405: gate.nothing, Exception: gate.broken})
-    secure = (studio.settings.delivery_url or "").startswith("https://")
-    return _Guard(app, allowed_hosts(studio), pages.policy(origin), secure)
+    secure = (opened.settings.delivery_url or "").startswith("https://")
+    return _Guard(app, allowed_hosts(opened), pages.policy(origin), secure)
 
 
-def allowed_hosts(studio: Studio) -> frozenset[str]:
+def allowed_hosts(opened: Door) -> frozenset[str]:
     """The names under which the gate answers: this machine's, and the public one when it was set."""
-    public = urlsplit(studio.settings.delivery_url or "").hostname
+    public = urlsplit(opened.settings.delivery_url or "").hostname
     return frozenset({"127.0.0.1", "localhost", "[::1]", "::1", *([public] if public else [])})
 
 
 class _Gate:
-    def __init__(self, studio: Studio, origin: str) -> None:
-        self.studio, self.origin = studio, origin
+    def __init__(self, opened: Door, origin: str) -> None:
+        self.door, self.origin = opened, origin
 
     async def film(self, request: Request) -> Response:
         """The landing page, or one download."""
@@ -87,7 +86,7 @@ class _Gate:
         try:
             if request.method == "POST":
                 return await self._take(request, token, language)
-            opened = await run_in_threadpool(links.look, self.studio, token)
+            opened = await run_in_threadpool(door.look, self.door, token)
         except LinkRefused as refused:
             return _refused(refused, language, _here(token))
         except MemorialError as error:
@@ -97,11 +96,11 @@ class _Gate:
     async def _take(self, request: Request, token: str, language: Language) -> Response:
         try:
             typed = await _code_of(request)
-            taken = await run_in_threadpool(links.take, self.studio, token, typed)
+            taken = await run_in_threadpool(door.take, self.door, token, typed)
         except LinkRefused as refused:
             if refused.code not in _RETRY:
                 raise
-            opened = await run_in_threadpool(links.look, self.studio, token)
+            opened = await run_in_threadpool(door.look, self.door, token)
             page = pages.landing(language, opened, _here(token), refused.code)
             return HTMLResponse(page, pages.status_of(refused.code), _retry(refused))
         return RedirectResponse(taken.address or f"/take/{taken.ticket}", 302)
@@ -110,7 +109,7 @@ class _Gate:
         """The film itself, from the embedded default's folder."""
         ticket, language = request.path_params["ticket"], _language(request)
         try:
-            hashed, row = await run_in_threadpool(links.open_ticket, self.studio, ticket)
+            hashed, row = await run_in_threadpool(door.open_ticket, self.door, ticket)
         except LinkRefused as refused:
             return _refused(refused, language)
         except MemorialError as error:
@@ -123,7 +122,7 @@ class _Gate:
         headers = {
             "accept-ranges": "bytes",
             "etag": tag,
-            "content-disposition": f'attachment; filename="{links.FILE_NAME}"',
+            "content-disposition": f'attachment; filename="{door.FILE_NAME}"',
         }
         if wanted is None:
             return Response(status_code=416, headers=headers | {"content-range": f"bytes */{size}"})
@@ -133,13 +132,13 @@ class _Gate:
         status = 206 if wanted.partial else 200
         if request.method == "HEAD":
             return Response(status_code=status, headers=headers)
-        return _FileResponse(self.studio, Path(row.place), row.file_identity, hashed, wanted, status, headers)
+        return _FileResponse(self.door, Path(row.place), row.file_identity, hashed, wanted, status, headers)
 
     async def health(self, request: Request) -> Response:
         """200 while the registry answers."""
 
         def ask() -> None:
-            with self.studio.transaction() as connection:
+            with self.door.transaction() as connection:
                 registry.time_now(connection)
 
         try:
@@ -207,10 +206,10 @@ class _FileResponse(Response):
     """Sends one range; each slice is taken off the ticket first, and taking fails once consent or link ended."""
 
     def __init__(
-        self, studio: Studio, path: Path, known: str, ticket: bytes, wanted: Range, status: int, headers: dict[str, str]
+        self, opened: Door, path: Path, known: str, ticket: bytes, wanted: Range, status: int, headers: dict[str, str]
     ) -> None:
         super().__init__(status_code=status, headers=headers)
-        self.studio, self.path, self.known, self.ticket, self.wanted = studio, path, known, ticket, wanted
+        self.door, self.path, self.known, self.ticket, self.wanted = opened, path, known, ticket, wanted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         first = min(SLICE, self.wanted.length)
@@ -246,11 +245,11 @@ class _FileResponse(Response):
             await run_in_threadpool(self._finish)
 
     def _take(self, count: int) -> bool:
-        with self.studio.transaction() as connection:
+        with self.door.transaction() as connection:
             return registry.take_bytes(connection, self.ticket, count)
 
     def _finish(self) -> None:
-        with self.studio.transaction() as connection:
+        with self.door.transaction() as connection:
             registry.finish_ticket(connection, self.ticket, self.wanted.size)
 
 

@@ -1,48 +1,24 @@
-"""Links: one recipient, one film, so many downloads, so long. Every opening is decided anew from the registry.
-
-The gate that answers the Internet calls `look` and `take`. Neither needs the subject's key: that consent stands is read
-from its signed history under the version the film was delivered with (`publish_allowed`), and any change since then,
-an objection, a withdrawal, an expiry, closes the link in the same moment.
-"""
+"""Links, the studio's side: one recipient, one film, so many downloads, so long. `door` is the family's side."""
 
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from memorial_tasks.consent.record import ConsentRecord
 from memorial_tasks.consent.registry import decide_order, publish_allowed, refusal
 from memorial_tasks.consent.sealing import KeyringSealer
 from memorial_tasks.database.connection import Connection
-from memorial_tasks.database.registry import OrderRow, get_order
+from memorial_tasks.database.registry import OrderRow
 from memorial_tasks.delivery import codes, registry
-from memorial_tasks.delivery.bucket import BucketTarget
-from memorial_tasks.delivery.folder import file_digest
-from memorial_tasks.delivery.receipts import Receipt, make_receipt
+from memorial_tasks.delivery.keys import make_gate_keys
 from memorial_tasks.delivery.recipients import choose, recipient_ref
-from memorial_tasks.delivery.registry import LinkRow, Ticket, TicketRow
-from memorial_tasks.delivery.target import FILM
 from memorial_tasks.domain.words import OrderState
-from memorial_tasks.errors import ConsentRefused, InputRefused, IntegrityError, MemorialError, Problem
+from memorial_tasks.errors import ConsentRefused, InputRefused, MemorialError, Problem
 from memorial_tasks.production.consents import facts_of, permit_for, release_key
-from memorial_tasks.production.deliveries import close_links, target_of
+from memorial_tasks.production.deliveries import close_links
 from memorial_tasks.production.studio import Studio, Who
 
-FILE_NAME = "memorial-film.mp4"  # what the family's browser saves: no name in it
 DOWNLOADS_MOST, DAYS_MOST = 20, 365
-# Seconds to wait after the 1st, 2nd, ... wrong code; after the last one the link is closed for good.
-WAITS = (0, 0, 15, 60, 300, 900, 900, 3600, 3600, 3600)
-TICKET_SECONDS = 300  # to begin with, as an address of the bucket
-RESUME_SECONDS = 6 * 3600  # to finish a download that broke
-_SPARE = 16 << 20  # bytes beyond the film's that a resumed download may fetch again
-
-
-class LinkRefused(MemorialError):
-    """The link opens nothing now. `code` says why in a machine word, `wait_s` when to try again."""
-
-    def __init__(self, code: str, wait_s: int = 0) -> None:
-        super().__init__("the link opens nothing", remedy="see its code")
-        self.code, self.wait_s = code, wait_s
 
 
 @dataclass(frozen=True)
@@ -57,31 +33,19 @@ class Issued:
     expires_at: datetime
 
 
-@dataclass(frozen=True)
-class Opened:
-    """What a landing page may say: nothing about whom or what."""
-
-    link_id: str
-    left: int
-    expires_at: datetime
-
-
-@dataclass(frozen=True)
-class Taken:
-    """One download, consumed: an address of the bucket, or a ticket for our own file."""
-
-    link_id: str
-    receipt: Receipt
-    address: str = ""
-    ticket: str = ""
-
-
 def base_url(studio: Studio) -> str:
     """Where the gate is reached."""
     return (studio.settings.delivery_url or f"http://127.0.0.1:{studio.settings.delivery_port}").rstrip("/")
 
 
-# --- the studio's side -------------------------------------------------------------------------------------
+def ready_gate(studio: Studio, who: Who) -> None:
+    """The gate's folder of keys, made or brought up to date; a new key stands in the audit log."""
+
+    def introduce(digest: str) -> None:
+        with studio.transaction() as connection:
+            studio.audit(connection, "key.gate_made", who, refs={"key/delivery-gate": digest})
+
+    make_gate_keys(studio.settings.keyring, studio.settings.gate_dir, introduce)
 
 
 def consented(studio: Studio, connection: Connection, order: OrderRow) -> ConsentRecord:
@@ -112,6 +76,7 @@ def issue(
         MemorialError: nothing is delivered that a link could hand out.
     """
     _check_numbers(downloads, days)
+    ready_gate(studio, who)
     with studio.transaction() as connection:
         order = studio.order(connection, order_id)
         record = consented(studio, connection, order)
@@ -185,189 +150,3 @@ def revoke(studio: Studio, link_or_order: str, who: Who) -> list[str]:
         else:
             link_id = link_or_order
         return close_links(studio, connection, order_id, who, "revoked", link_id=link_id)
-
-
-# --- the family's side -------------------------------------------------------------------------------------
-
-
-def _standing(studio: Studio, connection: Connection, row: LinkRow) -> str:
-    """Why the link opens nothing now, as a machine word; empty when it does. Consent is asked first."""
-    order = get_order(connection, row.order_id)
-    if order is None or order.state in (OrderState.WITHDRAWN, OrderState.ERASED):
-        return "consent.ended"
-    if order.state is OrderState.FROZEN:
-        return "consent.frozen"
-    try:
-        publish_allowed(connection, row.order_id, row.consent_version, row.now, studio.keys.trusted)
-    except (ConsentRefused, IntegrityError):
-        return "consent.ended"
-    return _link_standing(row, delivered=order.state is OrderState.DELIVERED)
-
-
-def _link_standing(row: LinkRow, *, delivered: bool) -> str:
-    if row.revoke_reason == "superseded":
-        return "film.replaced"
-    if row.revoked_at is not None or row.delivery_revoked_at is not None or not delivered:
-        return "link.revoked"
-    if row.now >= row.expires_at:
-        return "link.expired"
-    if row.left < 1:
-        return "link.used"
-    return "link.locked" if row.wrong_codes >= len(WAITS) else ""
-
-
-def state_of(row: LinkRow) -> str:
-    """A link's state for a list: ``open``, ``revoked``, ``expired``, ``used``, ``locked``, ``replaced``."""
-    return _link_standing(row, delivered=True).rpartition(".")[2] or "open"
-
-
-def _refuse(studio: Studio, connection: Connection, row: LinkRow, code: str, wait_s: int = 0) -> LinkRefused:
-    """Notes a refusal, in the audit log unless the same one stands there since less than an hour."""
-    if registry.note_refusal(connection, row.link_id, code):
-        order = get_order(connection, row.order_id)
-        who = Who("family", row.link_id)
-        studio.audit(connection, "link.refused", who, order, reason_code=code, data={"link": row.link_id})
-    return LinkRefused(code, wait_s)
-
-
-def _find(connection: Connection, token: str) -> LinkRow:
-    hashed = codes.token_hash(token)
-    row = registry.find_link(connection, hashed, lock=True) if hashed else None
-    if row is None:
-        raise LinkRefused("link.unknown")
-    return row
-
-
-def look(studio: Studio, token: str) -> Opened:
-    """Open the landing page: nothing is consumed, however often and by whomever it is looked at.
-
-    Raises `LinkRefused`.
-    """
-    with studio.transaction() as connection:
-        row = _find(connection, token)
-        code = _standing(studio, connection, row)
-        refused = _refuse(studio, connection, row, code) if code else None
-    if refused:
-        raise refused
-    return Opened(row.link_id, row.left, row.expires_at)
-
-
-def take(studio: Studio, token: str, typed: str) -> Taken:
-    """Consume one download: link, code, consent, count and the stored film itself are checked, in this order.
-
-    Of two calls for the last download exactly one succeeds. Raises `LinkRefused`, or `Unavailable` when the bucket
-    does not answer (nothing is consumed then).
-    """
-    row = _check_code(studio, token, typed)
-    secret = codes.new_token()
-    ready = _ready(studio, row, secret)
-    with studio.transaction() as connection:
-        row = _find(connection, token)
-        code = _standing(studio, connection, row) or ("" if ready else "film.changed")
-        if not code and not registry.use_link(connection, row.link_id):
-            code = "link.used"
-        if code:
-            refused = _refuse(studio, connection, row, code)
-        else:
-            refused = None
-            receipt = _hand_over(studio, connection, row, ready)
-    if refused:
-        raise refused
-    address = ready if isinstance(ready, str) else ""
-    return Taken(row.link_id, receipt, address, "" if address else secret)
-
-
-def _check_code(studio: Studio, token: str, typed: str) -> LinkRow:
-    """The link's row when the code is right. The row stays locked meanwhile: guesses at one link come one by one."""
-    refused = None
-    with studio.transaction() as connection:
-        row = _find(connection, token)
-        code = _standing(studio, connection, row)
-        if code:
-            refused = _refuse(studio, connection, row, code)
-        elif row.wait_until is not None and row.wait_until > row.now:
-            refused = LinkRefused("link.wait", max(1, int((row.wait_until - row.now).total_seconds())))
-        elif not codes.code_fits(typed, row.code_salt, row.code_hash):
-            wrong = registry.note_wrong_code(connection, row.link_id, WAITS)
-            code = "link.locked" if wrong >= len(WAITS) else "link.wrong_code"
-            refused = _refuse(studio, connection, row, code, WAITS[min(wrong, len(WAITS)) - 1])
-        else:
-            registry.forget_wrong_codes(connection, row.link_id)
-    if refused:
-        raise refused
-    return row
-
-
-def _ready(studio: Studio, row: LinkRow, secret: str) -> str | Ticket | None:
-    """The address or ticket to hand out; None when the stored film is not the delivered one any more."""
-    placed = row.placed(FILM)
-    target = target_of(studio.settings)
-    if placed is None or placed.sha256 != row.film_sha256 or target.name != row.target:
-        return None
-    if isinstance(target, BucketTarget):
-        if not target.unchanged(row.order_id, row.film_sha256, placed):
-            return None
-        return target.address(row.order_id, row.film_sha256, FILM, FILE_NAME)
-    before = identity(Path(row.place))
-    if not before or file_digest(Path(row.place)) != row.film_sha256 or identity(Path(row.place)) != before:
-        return None
-    hashed = codes.token_hash(secret)
-    assert hashed is not None  # noqa: S101 - made by `take`
-    return Ticket(hashed, before, placed.size + placed.size // 10 + _SPARE, TICKET_SECONDS)
-
-
-def _hand_over(studio: Studio, connection: Connection, row: LinkRow, ready: str | Ticket | None) -> Receipt:
-    order = studio.order(connection, row.order_id)
-    number, through = row.downloads_used + 1, "s3" if isinstance(ready, str) else "local"
-    receipt = make_receipt(
-        studio.keys.registrar,
-        kind="download",
-        order_id=row.order_id,
-        film_sha256=row.film_sha256,
-        recipient_ref=row.recipient_ref,
-        at=row.now,
-        through=through,
-        consent_id=order.consent_id or "",
-        consent_version=row.consent_version,
-        link=row.link_id,
-        number=number,
-        of=row.downloads_allowed,
-    )
-    ticket = ready if isinstance(ready, Ticket) else None
-    registry.add_download(connection, row.order_id, receipt, link_id=row.link_id, ticket=ticket)
-    studio.audit(
-        connection, "film.downloaded", Who("family", row.link_id), order,
-        refs={"film": row.film_sha256, "recipient": row.recipient_ref},
-        data={"link": row.link_id, "number": number, "of": row.downloads_allowed, "through": through,
-              "receipt": receipt.receipt_id},
-    )  # fmt: skip
-    return receipt
-
-
-def identity(path: Path) -> str:
-    """What tells a file from one put in its place: inode, size, time of change. Empty when there is none."""
-    try:
-        found = path.lstat()
-    except OSError:
-        return ""
-    return f"{found.st_ino}:{found.st_size}:{found.st_mtime_ns}"
-
-
-def open_ticket(studio: Studio, ticket: str) -> tuple[bytes, TicketRow]:
-    """The ticket's hash and row, when consent holds and the file is still the very one that was checked.
-
-    Raises `LinkRefused`.
-    """
-    hashed = codes.token_hash(ticket)
-    with studio.transaction() as connection:
-        row = registry.open_ticket(connection, hashed, RESUME_SECONDS) if hashed else None
-        if row is None or hashed is None:
-            raise LinkRefused("ticket.over")
-        try:
-            at = registry.time_now(connection)
-            publish_allowed(connection, row.order_id, row.consent_version, at, studio.keys.trusted)
-        except (ConsentRefused, IntegrityError):
-            raise LinkRefused("consent.ended") from None
-    if identity(Path(row.place)) != row.file_identity:
-        raise LinkRefused("film.changed")
-    return hashed, row

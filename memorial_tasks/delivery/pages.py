@@ -11,7 +11,7 @@ import html
 from collections.abc import Mapping
 from typing import Final
 
-from memorial_tasks.delivery.links import Opened
+from memorial_tasks.delivery.door import Opened
 from memorial_tasks.domain.words import Language
 from memorial_tasks.video.words import WORDS as FILM_WORDS
 

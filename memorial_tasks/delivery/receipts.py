@@ -1,5 +1,6 @@
 """Signed receipts of what was handed out. They hold digests and pseudonyms: show them to anybody."""
 
+import hashlib
 import json
 import uuid
 from collections.abc import Mapping
@@ -18,11 +19,17 @@ SCHEMA = "memorial-delivery-1"
 
 @dataclass(frozen=True)
 class Receipt:
-    """One hand-over, signed by the registrar: Ed25519 over the RFC 8785 bytes of the receipt."""
+    """One hand-over, signed by the gate or, for an archive, by the registrar: Ed25519 over the receipt's RFC 8785
+    bytes."""
 
     receipt_id: str
     body: bytes
     signature: Signature
+
+    @property
+    def sha256(self) -> str:
+        """Of the signed bytes: the audit entry of the hand-over names it, so that the log alone proves a receipt."""
+        return hashlib.sha256(self.body).hexdigest()
 
     def document(self) -> dict[str, Any]:
         """As one JSON document, the form it is handed out in."""

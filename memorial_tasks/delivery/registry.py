@@ -14,6 +14,7 @@ from memorial_tasks.database.connection import execute, one, rows
 from memorial_tasks.database.registry import DeliveryRow, record_delivery, renew_delivery
 from memorial_tasks.delivery.receipts import Receipt
 from memorial_tasks.delivery.target import Placed
+from memorial_tasks.domain.words import OrderState
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ class LinkRow:
     objects: list[dict[str, Any]]
     consent_version: int
     delivery_revoked_at: datetime | None
+    order_state: OrderState
+    subject_id: str
+    consent_id: str | None
     now: datetime
 
     @property
@@ -60,8 +64,12 @@ _COLUMNS = """
 l.link_id, l.order_id, l.delivery_id, l.code_salt, l.code_hash, l.recipient_ref, l.downloads_allowed, l.downloads_used,
 l.wrong_codes, l.wait_until, l.issued_at, l.issued_by, l.expires_at, l.seen_at, l.refused_code, l.refused_at,
 l.revoked_at, l.revoke_reason, d.film_sha256, d.target, d.place, d.objects, d.consent_version,
-d.revoked_at AS delivery_revoked_at, greatest(clock_timestamp(), l.seen_at) AS now
+d.revoked_at AS delivery_revoked_at, o.state AS order_state, o.subject_id, o.consent_id,
+greatest(clock_timestamp(), l.seen_at) AS now
 """
+
+
+_JOINED = "delivery_link l JOIN delivery d USING (order_id, delivery_id) JOIN orders o USING (order_id)"
 
 
 def time_now(connection: Connection) -> datetime:
@@ -167,13 +175,22 @@ def add_link(
     )  # fmt: skip
 
 
+def _link(row: Mapping[str, Any]) -> LinkRow:
+    return LinkRow(**{**row, "order_state": OrderState(row["order_state"])})
+
+
+def append_entry(connection: Connection, body: bytes) -> None:
+    """An entry of the audit log in the gate's words: the database lets it say what happened at a link, no more."""
+    execute(connection, "SELECT audit.append_from_gate(%s)", (body,))
+
+
 def find_link(connection: Connection, token_hash: bytes, *, lock: bool = False) -> LinkRow | None:
     """The link of a token. `lock` holds it against every other request until this transaction ends."""
     if lock:  # first the lock, then the reading: what another request changed meanwhile has to be seen
         execute(connection, "SELECT 1 FROM delivery_link WHERE token_hash = %s FOR UPDATE", (token_hash,))
     row = one(
         connection,
-        f"SELECT {_COLUMNS} FROM delivery_link l JOIN delivery d USING (order_id, delivery_id)"  # noqa: S608
+        f"SELECT {_COLUMNS} FROM {_JOINED}"  # noqa: S608
         " WHERE l.token_hash = %s",
         (token_hash,),
     )
@@ -185,18 +202,18 @@ def find_link(connection: Connection, token_hash: bytes, *, lock: bool = False) 
             "UPDATE delivery_link SET seen_at = greatest(seen_at, clock_timestamp()) WHERE token_hash = %s",
             (token_hash,),
         )
-    return LinkRow(**row)
+    return _link(row)
 
 
 def list_links(connection: Connection, order_id: str) -> list[LinkRow]:
     """Every link of an order, by time."""
     found = rows(
         connection,
-        f"SELECT {_COLUMNS} FROM delivery_link l JOIN delivery d USING (order_id, delivery_id)"  # noqa: S608
+        f"SELECT {_COLUMNS} FROM {_JOINED}"  # noqa: S608
         " WHERE l.order_id = %s ORDER BY l.issued_at",
         (order_id,),
     )
-    return [LinkRow(**row) for row in found]
+    return [_link(row) for row in found]
 
 
 def order_of_link(connection: Connection, link_id: str) -> str | None:

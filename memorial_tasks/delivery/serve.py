@@ -5,9 +5,9 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from memorial_tasks.delivery.door import Door
 from memorial_tasks.delivery.gate import application
 from memorial_tasks.observability.logs import set_up
-from memorial_tasks.production.studio import Studio
 
 HEADER_SECONDS = 15
 CONNECTIONS = 200
@@ -39,11 +39,11 @@ class ImpatientProtocol(H11Protocol):
         super().connection_lost(exc)
 
 
-def server(studio: Studio, host: str, port: int) -> uvicorn.Server:
+def server(door: Door, host: str, port: int) -> uvicorn.Server:
     """The gate's server, not yet running."""
     set_up("gate")  # every request is worth a line here, unlike in a command
     config = uvicorn.Config(
-        application(studio),
+        application(door),
         host=host,
         port=port,
         http=ImpatientProtocol,

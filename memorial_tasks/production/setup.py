@@ -13,8 +13,10 @@ from memorial_tasks.consent.keys import consent_keys
 from memorial_tasks.database.connection import connect, execute, one
 from memorial_tasks.database.migrate import migrate
 from memorial_tasks.database.server import database_url
+from memorial_tasks.delivery.links import ready_gate
 from memorial_tasks.errors import Unavailable
 from memorial_tasks.production.credentials import signing_credential, watermark_key
+from memorial_tasks.production.studio import Studio, Who
 from memorial_tasks.settings import Settings
 
 Say = Callable[[str], None]
@@ -31,6 +33,7 @@ def set_up(settings: Settings, say: Say) -> dict[str, Any]:
     watermark_key(settings.keyring)
     signing_credential(settings)
     create_keys(settings.keyring)
+    ready_gate(Studio.open(settings), Who("service", "setup"))
     if missing_assets(settings.assets_dir):
         say("face models and font")
         fetch_assets(settings.assets_dir, lambda fraction, message: say(message))

@@ -1,8 +1,8 @@
 """Saying stop: consent is withdrawn or somebody objects, and in the same act nobody can fetch the film any more.
 
-The registry comes first and holds whatever happens after it: from that commit on no permit lives and no link opens. Then
-the copies that were handed to the outside go, because an address given out a minute before would open for four more. The
-watch does the same again at its next round, which changes nothing where this act got through.
+The registry comes first and holds whatever happens after it: from that commit on no permit lives and no link opens.
+Then the copies that were handed to the outside go, because an address given out a minute before would open for four
+more. The watch does the same again at its next round, which changes nothing where this act got through.
 """
 
 from dataclasses import dataclass

@@ -29,6 +29,7 @@ from memorial_tasks.consent.sealing import KeyringSealer
 from memorial_tasks.database import registry
 from memorial_tasks.database.server import url_of
 from memorial_tasks.delivery import links
+from memorial_tasks.delivery.door import Door
 from memorial_tasks.domain.job import ArtifactRef, Result
 from memorial_tasks.domain.order import Order
 from memorial_tasks.domain.words import MaterialKind, OrderState
@@ -178,6 +179,11 @@ class Films:
         """A link for the order's only recipient."""
         return links.issue(self.studio, order_id, WHO, **arguments)
 
+    @property
+    def door(self) -> Door:
+        """What the gate's process opens."""
+        return Door.open(self.studio.settings)
+
     def row(self, order_id: str) -> Any:
         with self.studio.transaction() as connection:
             return self.studio.order(connection, order_id)
@@ -269,7 +275,9 @@ def films_at(home: Path, database: str, **settings: Any) -> Films:
     plain = {key: value for key, value in os.environ.items() if not key.startswith(("MEMORIAL_", "AIRFLOW"))}
     environment = plain | {f"MEMORIAL_{key.upper()}": str(value) for key, value in given.items()}
     environment["PYTHONPATH"] = str(ROOT)
-    return Films(Studio.open(Settings(**given)), environment)
+    studio = Studio.open(Settings(**given))
+    links.ready_gate(studio, WHO)
+    return Films(studio, environment)
 
 
 @pytest.fixture(scope="module")

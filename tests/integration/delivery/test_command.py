@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from memorial_tasks.cli import application
-from memorial_tasks.delivery import links
+from memorial_tasks.delivery import door, links
 from memorial_tasks.delivery.archive import make_archive
 from memorial_tasks.delivery.receipts import verify_receipt
 from memorial_tasks.errors import ConsentRefused, InputRefused, MemorialError
@@ -176,15 +176,15 @@ def test_what_ends_between_the_code_and_the_film_is_seen(
     films: Any, event: str, code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order = films.delivered()
-    made, real = films.link(order), links._ready
+    made, real = films.link(order), door._ready
 
     def meanwhile(*arguments: Any) -> Any:
         films.withdraw(order) if event == "withdraw" else links.revoke(films.studio, order, WHO)
         return real(*arguments)
 
-    monkeypatch.setattr(links, "_ready", meanwhile)
-    with pytest.raises(links.LinkRefused) as refused:
-        links.take(films.studio, made.url.rpartition("/")[2], made.code)
+    monkeypatch.setattr(door, "_ready", meanwhile)
+    with pytest.raises(door.LinkRefused) as refused:
+        door.take(films.door, made.url.rpartition("/")[2], made.code)
     assert refused.value.code == code
     assert films.sql("SELECT downloads_used FROM delivery_link WHERE link_id = %s", made.link_id) == [(0,)]
     assert films.audit(order, "film.downloaded") == []

@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from memorial_tasks.consent.record import Signature
-from memorial_tasks.delivery import codes, links
+from memorial_tasks.delivery import codes, door, links
+from memorial_tasks.delivery.keys import receipt_keys
 from memorial_tasks.delivery.receipts import Receipt, verify_receipt
 from memorial_tasks.delivery.registry import list_downloads
 from memorial_tasks.errors import ConsentRefused
@@ -46,7 +47,7 @@ def test_a_film_is_fetched_through_its_link_once_and_leaves_a_receipt(films: Any
     with films.studio.transaction() as connection:
         row = list_downloads(connection, order)[0]
     receipt = Receipt(row.receipt_id, row.receipt, Signature(kid=row.kid, value=row.signature)).document()
-    assert verify_receipt(receipt, films.studio.keys.trusted)["number"] == 1
+    assert verify_receipt(receipt, receipt_keys(films.studio.settings.keyring))["number"] == 1
     assert row.completed_at is not None
     assert row.bytes_sent == len(films.made[order])
 
@@ -137,7 +138,7 @@ def test_the_page_is_private_quiet_and_says_what_the_film_is(films: Any, gate: A
 def test_wrong_codes_are_slowed_down_and_finally_close_the_link(films: Any, gate: Any) -> None:
     order = films.delivered()
     made = films.link(order)
-    for number in range(len(links.WAITS)):
+    for number in range(len(door.WAITS)):
         answer = gate.press(made.url, "0000-0000")
         assert answer.status_code == 403
         if number == 2:
@@ -331,7 +332,7 @@ def test_a_ticket_gives_out_little_more_than_one_film_however_it_is_asked(films:
             with contextlib.suppress(httpx.RemoteProtocolError):
                 sent += sum(len(piece) for piece in answer.iter_bytes()) if answer.status_code == 206 else 0
     assert statuses[-1] == 410
-    assert sent <= len(film) * 1.1 + links._SPARE
+    assert sent <= len(film) * 1.1 + door._SPARE
 
 
 def test_a_withdrawal_stops_a_download_that_is_running(films: Any, gate: Any) -> None:

@@ -19,9 +19,9 @@ pytestmark = pytest.mark.integration
 
 
 @contextmanager
-def served(studio: Any) -> Iterator[int]:
+def served(door: Any) -> Iterator[int]:
     """The gate's server in a thread; yields its port."""
-    running = serve.server(studio, "127.0.0.1", 0)
+    running = serve.server(door, "127.0.0.1", 0)
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()
     while not running.started:
@@ -36,7 +36,7 @@ def port(films: Any) -> Iterator[int]:
     patch = pytest.MonkeyPatch()
     patch.setattr(gate_module, "BODY_SECONDS", 1)
     patch.setattr(serve, "HEADER_SECONDS", 1)
-    with served(films.studio) as number:
+    with served(films.door) as number:
         yield number
     patch.undo()
 
@@ -61,7 +61,7 @@ def test_a_header_that_never_ends_is_cut(port: int) -> None:
 
 def test_without_its_registry_the_gate_hands_nothing_out_and_says_so(films: Any) -> None:
     made = films.link(films.delivered())
-    away = replace(films.studio, database="postgresql://nobody@127.0.0.1:9/none")
+    away = replace(films.door, database="postgresql://nobody@127.0.0.1:9/none")
     with served(away) as port, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
         assert client.get("/health").status_code == 503
         path = made.url[made.url.index("/film/") :]

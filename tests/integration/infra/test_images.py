@@ -112,12 +112,12 @@ def compose() -> dict[str, Any]:
     return found
 
 
-def test_only_the_pages_are_published_and_only_here() -> None:
+def test_only_the_pages_and_the_link_gate_are_published_and_only_here() -> None:
     published = {name: service["ports"] for name, service in compose()["services"].items() if "ports" in service}
-    assert published == {"api-server": ["127.0.0.1:8080:8080"]}
+    assert published == {"api-server": ["127.0.0.1:8080:8080"], "gate": ["127.0.0.1:8090:8090"]}
     assert compose()["networks"]["inside"]["internal"] is True
     for name, service in compose()["services"].items():
-        assert set(service["networks"]) <= ({"inside", "pages"} if name == "api-server" else {"inside"}), name
+        assert set(service["networks"]) <= ({"inside", "pages"} if name in published else {"inside"}), name
         assert "network_mode" not in service
         assert not service.get("privileged")
 
@@ -136,12 +136,29 @@ def test_secrets_are_files_and_in_no_environment() -> None:
                 assert variable.endswith(("_FILE", "_CMD")), f"{name}: {variable}"
             assert not re.search(r"://[^/@]+:[^@/]+@", str(value)), f"{name}: a password in {variable}"
         for secret in service.get("secrets", []):
-            assert secret in document["secrets"], secret
+            assert (secret["source"] if isinstance(secret, dict) else secret) in document["secrets"], secret
     made = (DOCKER / "secrets.sh").read_text("utf-8")
     for name, secret in document["secrets"].items():
         assert secret["file"].startswith("./secrets/")
         assert f"fresh {Path(secret['file']).name} " in made, name
     assert "/docker/secrets/" in (ROOT / ".gitignore").read_text("utf-8")
+
+
+def test_the_link_gate_is_given_its_own_key_and_login_the_films_to_read_and_nothing_else() -> None:
+    gate = compose()["services"]["gate"]
+    assert {tuple(volume.split(":")) for volume in gate["volumes"] if not volume.startswith(".")} == {
+        ("gate", "/var/lib/memorial/gate", "ro"),
+        ("deliveries", "/var/lib/memorial/deliveries", "ro"),
+    }
+    assert gate["secrets"] == [{"source": "gate_pgpass", "target": "pgpass"}]
+    assert gate["environment"]["MEMORIAL_DATABASE_URL"].startswith("postgresql://memorial_links@")
+    assert not {name for name in gate["environment"] if name.startswith(("AIRFLOW", "AWS", "MEMORIAL_S"))}
+    others = {name: service for name, service in compose()["services"].items() if name not in {"gate", "init"}}
+    assert not [name for name, service in others.items() if "gate_password" in service.get("secrets", [])]
+    made = last_stage(DOCKER / "worker.Dockerfile")
+    assert any("/var/lib/memorial/gate /var/lib/memorial/deliveries" in arguments for _, arguments in made), (
+        "a fresh volume takes its owner from the image's folder"
+    )
 
 
 def test_every_image_of_others_can_be_pinned_by_digest() -> None:

@@ -77,14 +77,48 @@ def test_nobody_talks_to_the_whole_internet() -> None:
             assert all(peer.get("ipBlock", {}).get("cidr") != "0.0.0.0/0" for peer in rule["to"])
 
 
-def test_only_the_control_plane_reaches_the_database() -> None:
+def test_only_the_control_plane_the_metrics_and_the_gate_reach_the_database() -> None:
     reaching = {
         (policy["metadata"]["namespace"], policy["metadata"]["name"])
         for policy in of("NetworkPolicy")
         for rule in policy["spec"].get("egress", [])
         if any(port["port"] == 5432 for port in rule["ports"])
     }
-    assert reaching == {("memorial", "control-plane-out"), ("memorial", "metrics-from-monitoring")}
+    allowed = {"control-plane-out", "metrics-from-monitoring", "links-from-the-ingress"}
+    assert reaching == {("memorial", name) for name in allowed}
+
+
+def test_strangers_come_to_the_gate_through_the_ingress_and_it_goes_nowhere_near_airflow() -> None:
+    (gate,) = [
+        policy["spec"]
+        for policy in of("NetworkPolicy")
+        if policy["spec"]["podSelector"] == {"matchLabels": {"app.kubernetes.io/name": "memorial-gate"}}
+    ]
+    (inward,) = gate["ingress"]
+    assert [port["port"] for port in inward["ports"]] == [8090]
+    assert inward["from"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}}]
+    assert sorted({port["port"] for rule in gate["egress"] for port in rule["ports"]}) == [53, 443, 5432]
+    (service,) = [found for found in of("Service") if found["metadata"]["name"] == "memorial-gate"]
+    assert service["spec"].get("type", "ClusterIP") == "ClusterIP"
+
+
+def test_the_gate_gets_its_own_account_login_and_key_and_no_secret_of_the_studio() -> None:
+    from memorial_tasks.settings import Settings
+
+    (gate,) = [found for found in of("Deployment") if found["metadata"]["name"] == "memorial-gate"]
+    pod = gate["spec"]["template"]["spec"]
+    assert pod["serviceAccountName"] == "memorial-gate"
+    (container,) = pod["containers"]
+    assert "envFrom" not in container
+    named = {entry["name"] for entry in container["env"]}
+    assert {name.removeprefix("MEMORIAL_").lower() for name in named} <= Settings.model_fields.keys()
+    assert not named & {"MEMORIAL_STORE", "MEMORIAL_KMS_KEY_ID", "MEMORIAL_STEP_ROLE_ARN"}
+    secrets = {entry["valueFrom"]["secretKeyRef"]["name"] for entry in container["env"] if "valueFrom" in entry}
+    secrets |= {volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume}
+    assert secrets == {"memorial-gate", "memorial-gate-keys"}
+    assert not {subject["name"] for binding in of("RoleBinding") for subject in binding["subjects"]} & {
+        "memorial-gate"
+    }, "it may do nothing in the cluster"
 
 
 def test_airflow_may_do_what_starting_pods_needs_and_no_more() -> None:
@@ -119,8 +153,9 @@ def test_the_chart_makes_no_rights_of_its_own_and_its_accounts_are_bound_to_ours
     assert ("memorial", "memorial-airflow") in accounts
 
 
-def test_our_own_deployment_meets_the_restricted_standard() -> None:
-    (deployment,) = of("Deployment")
+@pytest.mark.parametrize("name", ["memorial-metrics", "memorial-gate"])
+def test_our_own_deployments_meet_the_restricted_standard(name: str) -> None:
+    (deployment,) = [found for found in of("Deployment") if found["metadata"]["name"] == name]
     pod = deployment["spec"]["template"]["spec"]
     assert pod["automountServiceAccountToken"] is False
     assert pod["securityContext"]["runAsNonRoot"] is True

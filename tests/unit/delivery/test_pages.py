@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from memorial_tasks.delivery import pages
-from memorial_tasks.delivery.links import Opened
+from memorial_tasks.delivery.door import Opened
 from memorial_tasks.domain.words import Language
 
 OPENED = Opened("lnk-0123456789abcdef", 1, datetime(2026, 12, 1, 9, 30, tzinfo=UTC))
