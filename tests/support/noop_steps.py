@@ -18,6 +18,7 @@ Orders for it come from `tests.support.noop_orders.place`. What an order's mater
 * a photo whose bytes contain ``crash once`` makes ``train_face`` die at its first try without a word.
 """
 
+import hashlib
 import json
 import re
 import sys
@@ -148,7 +149,7 @@ def speak(context: StepContext) -> dict[str, Any]:
 
 def animate(context: StepContext) -> dict[str, Any]:
     """A picture."""
-    _write(context, "portrait.mp4", "matte.png")
+    _write(context, "portrait.mp4", "matte.png", "score.safetensors")
     return {"frames": 1}
 
 
@@ -163,7 +164,8 @@ def seal(context: StepContext) -> dict[str, Any]:
     if context.signing is None or not context.watermark_key:
         raise MemorialError("no signing credential came with the job", where="seal", remedy="call an engineer")
     _copy(context, "film.mp4", "film.mp4")
-    _write(context, "seal.json", content=b"{}")
+    digest = hashlib.sha256(context.file("film.mp4").read_bytes()).hexdigest()
+    _write(context, "seal.json", content=json.dumps({"content_sha256": digest}).encode())
     return {"verified": True}
 
 
