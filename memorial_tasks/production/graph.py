@@ -60,6 +60,7 @@ INPUTS: Mapping[str, tuple[Take, ...]] = {
     "compose": (
         Take("animate", "portrait.mp4"),
         Take("animate", "matte.png"),
+        Take("animate", "score.safetensors"),
         Take("direct", "plan.json"),
         Take("speak", "*"),
         Take("ingest", "background.*", required=False),

@@ -111,7 +111,7 @@ class Preview:
 
         from memorial_tasks.face.bank import load_bank
         from memorial_tasks.face.render import FaceRenderer
-        from memorial_tasks.video.stage import extend_person
+        from memorial_tasks.video.cutout import extend_person
 
         bank = load_bank(self.folder / "face")
         matte8 = np.asarray(np.clip(bank.matte * 255, 0, 255), np.uint8)

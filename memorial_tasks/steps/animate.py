@@ -19,9 +19,9 @@ from memorial_tasks.performance.perform import perform
 from memorial_tasks.performance.score import CHANNELS, PerformanceScore
 from memorial_tasks.steps.contract import StepContext
 from memorial_tasks.video.compose import join_film
+from memorial_tasks.video.cutout import cut_out
 from memorial_tasks.video.encode import FilmWriter
 from memorial_tasks.video.shots import Shot, cut, make
-from memorial_tasks.video.stage import extend_person
 
 ROOMS = ("performance", "face", "video")
 MODALITIES = ("face", "voice")
@@ -43,11 +43,15 @@ def load_renderer(folder: Path, alone: bool = False) -> Any:
     return FaceRenderer.load(folder, model if model.is_file() else None, alone)
 
 
-def _without_background(folder: Path, matte: NDArray[np.uint8]) -> None:
-    """Replaces the base photo by the person alone (see `extend_person`), in the step's own copy of its inputs."""
+def _without_background(folder: Path, matte: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Replaces the base photo by the person alone (see `cut_out`), in the step's own copy of its inputs; returns the
+    exact matte."""
     photo = cv2.imread(str(folder / "base.png"), cv2.IMREAD_COLOR)
-    if photo is not None and photo.shape[:2] == matte.shape:
-        cv2.imwrite(str(folder / "base.png"), extend_person(np.asarray(photo, np.uint8), matte))
+    if photo is None or photo.shape[:2] != matte.shape:
+        return matte
+    alone, exact = cut_out(np.asarray(photo, np.uint8), matte)
+    cv2.imwrite(str(folder / "base.png"), alone)
+    return exact
 
 
 @dataclass
@@ -104,8 +108,7 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
         folder = Path(shutil.copytree(context.inputs / "face", Path(scratch) / "face"))
         plain = load_renderer(folder)
         width, height = _even(plain.size)
-        matte = plain.matte()
-        _without_background(folder, matte)
+        matte = _without_background(folder, plain.matte())
         cv2.imwrite(str(context.out / "matte.png"), matte[:height, :width])
         parts = make(
             cut(frames, params.fps),

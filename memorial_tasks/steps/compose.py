@@ -13,6 +13,7 @@ from memorial_tasks.domain.order import Record
 from memorial_tasks.domain.timing import LEAD_IN, DirectionPlan, SpeechTiming
 from memorial_tasks.domain.words import Language
 from memorial_tasks.errors import InputRefused, Problem
+from memorial_tasks.performance.score import PerformanceScore
 from memorial_tasks.steps.contract import StepContext
 from memorial_tasks.video.compose import FilmReport, compose_film
 from memorial_tasks.video.encode import SIZES
@@ -23,7 +24,7 @@ from memorial_tasks.video.stage import VIDEO
 from memorial_tasks.video.subtitles import Cue, cues, write_srt
 from memorial_tasks.video.vr180 import write_vr180
 
-ROOMS = ("video",)
+ROOMS = ("performance", "video")
 MODALITIES = ("face", "voice")
 
 
@@ -53,6 +54,8 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
     burned = {language: tracks[language] for language in params.burn if language in tracks}
     title = _title(context)
     inserts = _interludes(context, timing)
+    score = context.optional("score.safetensors")
+    curves = PerformanceScore.load(score).sampled(params.fps) if score else None
 
     def film(name: str, size: tuple[int, int], part: tuple[float, float]) -> FilmReport:
         low, high = part
@@ -71,6 +74,7 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
             font_file=cjk_font(context.assets) if burned or title else None,
             inserts=inserts,
             title=title,
+            curves=curves,
             kept=context.checkpoints / name,
             saved=context.save_checkpoint,
             progress=lambda share, what: context.progress(low + (high - low) * share, what),

@@ -23,6 +23,7 @@ from memorial_tasks.video import shots
 from memorial_tasks.video.encode import AUDIO_RATE, SIZES, FilmJoiner, FilmWriter, Sound, facts, pictures
 from memorial_tasks.video.inserts import DISSOLVE, Insert, Inserts
 from memorial_tasks.video.mix import Mix, plan_mix, speech_spans
+from memorial_tasks.video.motion import Motion, film_motion
 from memorial_tasks.video.stage import Backdrop, Stage
 from memorial_tasks.video.subtitles import Cue, SubtitlePainter
 
@@ -66,6 +67,7 @@ def compose_film(
     title: Sequence[str] = (),
     lead_in: float = LEAD_IN,
     tail: float = TAIL,
+    curves: Mapping[str, NDArray[Any]] | None = None,
     kept: Path | None = None,
     saved: Callable[[], None] = lambda: None,
     workers: int | None = None,
@@ -75,7 +77,8 @@ def compose_film(
 
     `portrait` is a video of the whole base photo in motion, `matte` uint8 [H, W] of the same size (white: person).
     The film is `lead_in` + speech + `tail` long whatever the portrait's length: its last picture is held. With a
-    `title` (the name, the years) it ends with a card that shows it, `CLOSING_CARD` seconds longer. Finished shots lie
+    `title` (the name, the years) it ends with a card that shows it, `CLOSING_CARD` seconds longer. `curves` are the
+    score's at `fps`: the body follows them (`video.motion`). Finished shots lie
     in `kept` (a folder that survives a kill), `saved` is called after each; without it they are made in one go.
     Memory does not depend on the length. Raises `InputRefused` for a portrait and a matte of different sizes.
     """
@@ -105,6 +108,7 @@ def compose_film(
         font_file,
         tuple(inserts),
         _poster_frames(timing, lead_in, duration, fps, frames, inserts),
+        film_motion(frames, fps, curves),
     )
     with tempfile.TemporaryDirectory(dir=film.parent, prefix=".shots-") as scratch:
         folder = kept or Path(scratch)
@@ -149,6 +153,7 @@ class ComposeShot:
     font_file: Path | None
     inserts: tuple[Insert, ...]
     posters: frozenset[int]
+    motion: Motion
     _stage: Stage | None = field(default=None, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -158,7 +163,7 @@ class ComposeShot:
         """Writes the shot, and beside it the best of its pictures for the poster."""
         if self._stage is None:
             backdrop = Backdrop(self.background, self.size, self.fps, self.frames)
-            self._stage = Stage(self.matte, next(pictures(self.portrait)), backdrop)
+            self._stage = Stage(self.matte, next(pictures(self.portrait)), backdrop, self.motion)
         painter = SubtitlePainter(self.burned, self.size, self.font_file) if self.burned and self.font_file else None
         inserts = Inserts(self.inserts, self.size, self.fps, self.font_file)
         best = _Best(target)

@@ -7,10 +7,22 @@ import pytest
 from memorial_tasks.domain.timing import LEAD_IN, TAIL
 from memorial_tasks.domain.words import Language
 from memorial_tasks.errors import InputRefused
+from memorial_tasks.video.bust import Bust
 from memorial_tasks.video.compose import compose_film
+from memorial_tasks.video.cutout import exact_matte, extend_person
 from memorial_tasks.video.encode import FilmWriter, facts, pictures
 from memorial_tasks.video.inserts import Insert, Inserts, Still
-from memorial_tasks.video.stage import Backdrop, Stage, extend_person, place_person, soft_matte, studio_backdrop
+from memorial_tasks.video.motion import LIFT, SWAY, Motion, film_motion
+from memorial_tasks.video.stage import (
+    FAR,
+    HORIZON,
+    WALL,
+    Backdrop,
+    Stage,
+    place_person,
+    soft_matte,
+    studio_backdrop,
+)
 from memorial_tasks.video.subtitles import cues
 
 CANVAS = (480, 270)
@@ -132,12 +144,129 @@ def test_the_person_is_in_front_and_the_scene_behind(drawn, scene):
     assert picture[250, 20, 0] > picture[250, 20, 2] + 30, "brown below"
 
 
-def test_a_still_background_comes_slowly_nearer_and_a_studio_stands_still(scene):
+def test_a_still_background_comes_slowly_nearer(scene):
     backdrop = Backdrop(scene, CANVAS, 25, 100)
     first, near, last = (backdrop.at(n).astype(int) for n in (0, 1, 100))
     assert np.abs(first - last).mean() > 2 * np.abs(first - near).mean()
+
+
+def _shift_of(one, other, rows):
+    """By how many pixels `other` lies right of `one` in these rows (phase correlation)."""
+    grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[rows].astype(np.float32) for picture in (one, other)]
+    return cv2.phaseCorrelate(*grey, cv2.createHanningWindow(grey[0].shape[::-1], cv2.CV_32F))[0][0]
+
+
+@pytest.fixture(scope="module")
+def leaves(tmp_path_factory):
+    """A photo with detail everywhere and a loud magenta frame three pixels wide."""
+    path = tmp_path_factory.mktemp("leaves") / "background.png"
+    noise = np.random.default_rng(1).random((90, 160, 3)).astype(np.float32)
+    image = (cv2.resize(noise, (1920, 1080), interpolation=cv2.INTER_CUBIC) * 200).clip(0, 200).astype(np.uint8)
+    image[..., 0] = image[..., 2] = 40
+    image[:3], image[-3:], image[:, :3], image[:, -3:] = ((255, 0, 255),) * 4
+    cv2.imwrite(str(path), image)
+    return path
+
+
+def test_distance_moves_more_than_ground_when_the_camera_does(leaves):
+    backdrop = Backdrop(leaves, (960, 540), 25, 100)
+    left, right = backdrop.at(50, -1.0), backdrop.at(50, 1.0)
+    far, middle, near = (_shift_of(left, right, rows) for rows in (slice(20, 260), slice(340, 420), slice(470, 538)))
+    assert far == pytest.approx(-2 * FAR * 960, abs=1.5)
+    assert abs(far) > abs(middle) + 1 > abs(near) + 2
+    step = np.abs(backdrop.at(50, 0.0).astype(int) - backdrop.at(50, 0.01).astype(int)).mean()
+    assert step < 1, "no jump"
+
+
+def test_the_photo_never_ends_inside_the_picture_and_its_planes_do_not_part(leaves):
+    backdrop = Backdrop(leaves, (960, 540), 25, 100)
+    for number, camera in ((0, -1.0), (0, 1.0), (0, 0.0), (100, 1.0)):
+        picture = backdrop.at(number, camera).astype(int)
+        rim = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
+        assert not ((rim[:, 0] > 150) & (rim[:, 1] < 60) & (rim[:, 2] > 150)).any(), "the frame is seen"
+        horizon = round(HORIZON * 270) * 2
+        jumps = np.abs(np.diff(picture, axis=0)).mean(axis=(1, 2))
+        assert jumps[horizon - 3 : horizon + 3].max() < 1.6 * np.median(jumps), "a seam along the horizon"
+
+
+def test_the_studio_wall_moves_too_and_ends_nowhere():
     studio = Backdrop(None, CANVAS, 25, 100)
-    assert np.array_equal(studio.at(0), studio.at(99))
+    assert studio.at(0, -1.0).shape == studio.at(0, 1.0).shape == (270, 480, 3)
+    rows = slice(20, 250)
+    assert _shift_of(studio.at(0, -1.0), studio.at(99, 1.0), rows) == pytest.approx(-2 * WALL * 480, abs=0.5)
+
+
+def test_the_body_sways_from_the_ground_up_and_rises_with_the_breath(drawn, scene):
+    photo, matte = drawn()
+    still = Motion(*(np.float32([0, 0, 0]) for _ in range(3)))
+    moving = Motion(np.float32([0, SWAY, 0]), np.float32([0, 0, LIFT]), np.float32([0, 0, 0]))
+    size = (960, 540)
+    stage = Stage(matte, photo, Backdrop(scene, size, 25, 50), moving)
+    rest, swayed, full = (stage.picture(photo, n) for n in range(3))
+    head, foot = slice(70, 200), slice(500, 540)
+    assert _shift_of(rest[:, 330:630], swayed[:, 330:630], head) == pytest.approx(0.8 * SWAY * 540, abs=1.2)
+    assert abs(_shift_of(rest[:, 330:630], swayed[:, 330:630], foot)) < 0.7, "it stands where it stands"
+    up = [cv2.cvtColor(p[70:330, 330:630], cv2.COLOR_RGB2GRAY).astype(np.float32) for p in (rest, full)]
+    assert cv2.phaseCorrelate(*up)[0][1] == pytest.approx(-LIFT * 540, abs=0.5)
+    for picture in (rest, swayed, full):
+        lowest = picture[-1, 400:560].astype(int)
+        assert (lowest[:, 2] > lowest[:, 0] + 20).all(), "cloth down to the lower edge, no gap under the body"
+    assert np.array_equal(rest, Stage(matte, photo, Backdrop(scene, size, 25, 50), still).picture(photo, 0))
+
+
+def test_a_films_motion_follows_the_score_and_is_the_same_for_every_shot():
+    clock = np.arange(500) / 25
+    curves = {
+        "head_x": 0.05 * np.sin(clock), "head_yaw": np.zeros(500), "breath": np.sin(1.6 * clock)
+    }  # fmt: skip
+    moved = film_motion(600, 25, curves)
+    assert np.corrcoef(moved.sway[:500], np.sin(clock))[0, 1] > 0.95
+    assert np.corrcoef(moved.lift[:500], curves["breath"])[0, 1] > 0.98
+    assert np.abs(moved.sway).max() <= SWAY
+    assert np.abs(np.diff(moved.sway)).max() * 1080 < 0.8, "pixels from one picture to the next"
+    assert moved.at(9999) == moved.at(599), "held after the end"
+    alone = film_motion(600, 25)
+    assert not alone.sway.any()
+    assert not alone.lift.any()
+    assert np.ptp(alone.camera) > 1
+    assert np.abs(alone.camera).max() <= 1
+
+
+def test_the_outline_is_read_from_the_photos_own_colours(drawn):
+    photo, truth = drawn()
+    for number in range(8):  # strands of hair that no segmenter sees
+        for canvas, colour in ((photo, (205, 160, 135)), (truth, 255)):
+            cv2.line(canvas, (90 + 8 * number, 60), (86 + 9 * number, 44), colour, 1, cv2.LINE_AA)
+    coarse = cv2.GaussianBlur(cv2.dilate(drawn()[1], np.ones((5, 5), np.uint8)), (0, 0), 3.0)
+    exact = exact_matte(photo, coarse)
+    far = np.abs(truth.astype(int) - coarse).mean(), np.abs(truth.astype(int) - exact).mean()
+    assert far[1] < 0.35 * far[0], far
+    strands = (truth > 200) & (drawn()[1] == 0)
+    near = strands & (cv2.dilate(drawn()[1], np.ones((9, 9), np.uint8)) > 0)
+    assert exact[near].mean() > 150
+    alike = np.full_like(photo, 128)  # a person in the colour of the wall: the segmenter's word stays
+    assert np.abs(exact_matte(alike, coarse).astype(int) - coarse).mean() < 1
+
+
+def test_a_head_without_shoulders_is_given_some(drawn):
+    photo, matte = drawn()
+    assert Bust.under(matte, photo) is None, "these shoulders are the person's own"
+    head, outline = np.ascontiguousarray(photo[:200]), matte[:200].copy()
+    outline[190:] = 0  # cut at the chin
+    bust = Bust.under(outline, head)
+    assert bust is not None
+    dressed = bust.dress(head)
+    assert dressed.shape[:2] == bust.matte.shape
+    widths = (bust.matte > 127).sum(axis=1)
+    assert widths[-5] > 2 * widths[100], "shoulders broader than the head"
+    assert (np.diff((bust.matte > 127).astype(int), axis=1) != 0).sum(axis=1)[-20:].max() <= 2, "in one piece"
+    left = (dressed.shape[1] - head.shape[1]) // 2
+    change = np.abs(dressed[60:180, left + 90 : left + 150].astype(int) - head[60:180, 90:150])
+    assert change.max() <= 1, "the face is untouched"
+    placed = place_person(bust.matte, CANVAS)
+    picture = Stage(outline, head, Backdrop(None, CANVAS, 25, 10)).picture(head, 0)
+    assert placed.top + placed.size[1] >= CANVAS[1] - 1
+    assert picture[-8, 200:280].max(axis=1).mean() < 90, "dark cloth at the lower edge"
 
 
 def test_a_filmed_background_keeps_its_tempo_and_begins_again(tmp_path):
