@@ -7,9 +7,10 @@ film, label and signature, human review, consent once more, delivery. One run is
 
 **Inputs and form fields.** `order`: the id that `memorial order submit` printed. No names, no files, no scripts.
 
-**What a human must decide.** Wherever the studio asks (`MEMORIAL_REVIEW_AT`: script, voice, still, film): read, listen,
-look, watch; *Approve* only what the family may see. A film for a wider public needs two persons. A rejection says what
-is wrong and by that what the next try changes. No answer within seven days is a rejection.
+**What a human must decide.** Wherever the studio asks (`MEMORIAL_REVIEW_AT`: script, voice, still, film; there is a
+task for each of these and for no other): read, listen, look, watch; *Approve* only what the family may see. A film for
+a wider public needs two persons. A rejection says what is wrong and by that what the next try changes. No answer within
+seven days is a rejection.
 
 **Outputs and where they land.** Every result is encrypted in the vault; the film goes to the deliveries folder of
 the studio. The order's page, `memorial order show ORDER` and `memorial audit report ORDER` tell what happened.
@@ -26,14 +27,18 @@ task as success opens nothing: delivery reads consent and approval from the regi
 """
 
 from datetime import timedelta
+from functools import partial
 
-from airflow.sdk import Param, dag
+from airflow.sdk import Param, chain, dag
 
 from memorial_tasks.airflow.acts import HOUSE, act_task
 from memorial_tasks.airflow.reviews import review_task
 from memorial_tasks.airflow.steps import step_task
 from memorial_tasks.airflow.tags import Tag
 from memorial_tasks.production import acts
+from memorial_tasks.settings import Settings
+
+DELIVERY = "Consent and approval, anew; then the film, once, whole, labelled; then the permits end."
 
 
 @dag(
@@ -56,38 +61,33 @@ from memorial_tasks.production import acts
     },
 )
 def memorial_order() -> None:
+    settings = Settings()  # once: every task's process reads this file
+    step, review = partial(step_task, settings), partial(review_task, settings)
     consent = act_task("check_consent", acts.begin, display="Check consent", doc="Does consent cover this order now?")
-    ingest = step_task("ingest", display="Take in the material")
-    quality = step_task("quality_gate", display="Measure the material")
-    material = act_task("accept_material", acts.material_gate, display="Accept the material", doc="The quality gate.")
-    prepare_face = step_task("prepare_face", display="Prepare the face")
-    prepare_voice = step_task("prepare_voice", display="Prepare the voice")
-    train_face = step_task("train_face", display="Train the face", minutes=720)
-    train_voice = step_task("train_voice", display="Train the voice", minutes=720)
-    direct = step_task("direct", display="Direct the script")
-    speak = step_task("speak", display="Speak the script")
-    animate = step_task("animate", display="Animate the face", minutes=240)
-    compose = step_task("compose", display="Compose the film", minutes=240)
-    seal = step_task("seal", display="Label and sign the film", minutes=240)
-    output = step_task("output_gate", display="Measure the film")
-    film = act_task("accept_film", acts.film_gate, display="Accept the film", doc="The output gate.")
-    package = step_task("package", display="Pack what the family gets")
-    script_review = review_task("script", display="Review the script")
-    voice_review = review_task("voice", display="Review the voice")
-    still_review = review_task("still", display="Review the face")
-    film_review = review_task("film", display="Review the film")
-    second_review = review_task("film", display="Review the film, second person", second=True)
-    again = act_task(
-        "check_release", acts.release_gate, display="Check consent again", doc="Consent and approval, anew."
-    )
-    deliver = act_task("deliver", acts.hand_over, display="Deliver the film", doc="Once, whole, labelled.", minutes=60)
-    close = act_task("close", acts.finish, display="Close the order", doc="Ends the permits.")
+    ingest = step("ingest", display="Take in the material")
+    quality = step("quality_gate", display="Measure and accept the material", then=acts.material_gate)
+    prepare_face = step("prepare_face", display="Prepare the face")
+    prepare_voice = step("prepare_voice", display="Prepare the voice")
+    train_face = step("train_face", display="Train the face", minutes=720)
+    train_voice = step("train_voice", display="Train the voice", minutes=720)
+    direct = step("direct", display="Direct the script")
+    speak = step("speak", display="Speak the script")
+    animate = step("animate", display="Animate the face", minutes=240)
+    compose = step("compose", display="Compose the film", minutes=240)
+    seal = step("seal", display="Label and sign the film", minutes=240)
+    output = step("output_gate", display="Measure and accept the film", then=acts.film_gate)
+    package = step("package", display="Pack what the family gets")
+    script_review = review("script", display="Review the script")
+    voice_review = review("voice", display="Review the voice")
+    still_review = review("still", display="Review the face")
+    film_review = review("film", display="Review the film")
+    second_review = review("film", display="Review the film, second person", second=True)
+    deliver = act_task("deliver", acts.hand_over, display="Check consent again and deliver", doc=DELIVERY, minutes=60)
 
-    consent >> ingest >> quality >> material >> script_review >> [prepare_face, prepare_voice]
-    prepare_face >> train_face
-    prepare_voice >> train_voice
-    [train_face, train_voice] >> direct >> speak >> voice_review >> still_review >> animate >> compose >> seal
-    seal >> output >> film >> package >> film_review >> second_review >> again >> deliver >> close
+    way = (consent, ingest, quality, script_review, [prepare_face, prepare_voice], [train_face, train_voice], direct,
+           speak, voice_review, still_review, animate, compose, seal, output, package, film_review, second_review,
+           deliver)  # fmt: skip
+    chain(*(task for task in way if task is not None))  # two lists side by side: face to face, voice to voice
 
 
 memorial_order()

@@ -57,7 +57,7 @@ def guarded(act: Callable[[Any, str, Any], Any]) -> Any:
 
     context = get_current_context()
     order, actor = order_of(context), who(context)
-    studio = Studio.open()
+    studio = Studio.open(keep=True)
     try:
         return act(studio, order, actor)
     except Exception as error:

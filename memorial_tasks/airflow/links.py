@@ -13,7 +13,7 @@ STEP_TASKS = frozenset(
     ("ingest", "quality_gate", "prepare_face", "prepare_voice", "train_face", "train_voice", "direct", "speak",
      "animate", "compose", "seal", "output_gate", "package")
 )  # fmt: skip
-GATES = {"quality_gate", "accept_material", "output_gate", "accept_film"}
+GATES = {"quality_gate", "output_gate"}
 
 
 class _RunLink(BaseOperatorLink):
@@ -43,8 +43,8 @@ class Preview(_RunLink):
     name = "Preview"
     page = "review"
     tasks = frozenset(
-        ("review_script", "review_voice", "review_still", "review_film", "review_film_second", "check_release", "seal",
-         "speak", "train_face", "output_gate", "accept_film")
+        ("review_script", "review_voice", "review_still", "review_film", "review_film_second", "deliver", "seal",
+         "speak", "train_face", "output_gate")
     )  # fmt: skip
 
 

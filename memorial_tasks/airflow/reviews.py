@@ -9,12 +9,18 @@ from airflow.sdk import Param
 from memorial_tasks.airflow.acts import guarded
 from memorial_tasks.airflow.notify import StudioNotifier
 from memorial_tasks.production.acts import REVIEW_BODY, REVIEW_CAUSES, REVIEW_LOOK
+from memorial_tasks.settings import Settings
 
 ANSWER_WITHIN = timedelta(days=7)
 
 
-def review_task(at: str, *, display: str, second: bool = False) -> "Review":
-    """The question about the order of this run at this point, with its form."""
+def review_task(settings: Settings, at: str, *, display: str, second: bool = False) -> "Review | None":
+    """The question about the order of this run at this point, with its form; None where this studio asks nobody.
+
+    What may be delivered is decided by the settings as they are then, not by the tasks of this DAG.
+    """
+    if at not in [word.strip() for word in settings.review_at.split(",")]:
+        return None
     return Review(
         at=at,
         second=second,

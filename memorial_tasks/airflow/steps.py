@@ -1,5 +1,6 @@
 """The steps of an order as Airflow tasks: the data plane's work, as a subprocess here or as a pod."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -10,18 +11,25 @@ from memorial_tasks.airflow.retries import DELAY, POLICY, TRIES
 from memorial_tasks.settings import Settings
 
 
-def step_task(step: str, *, display: str, minutes: int = 60) -> Any:
+def step_task(
+    settings: Settings,
+    step: str,
+    *,
+    display: str,
+    minutes: int = 60,
+    then: Callable[[Any, str, Any], None] | None = None,
+) -> Any:
     """A task that runs one step of the data plane for the order of this run, where ``MEMORIAL_STEP_RUNNER`` says.
 
     Tried again up to `TRIES` times: a killed step resumes from its last checkpoint, a finished one costs nothing.
-    `minutes` is how long the step itself may take.
+    `minutes` is how long the step itself may take. `then` is an act of the control plane that belongs to the step and
+    decides whether the order goes on: it is done on every way to a result, also when that was there already.
     """
-    settings = Settings()
     if settings.step_runner == "kubernetes":
         # Imported only where pods are wanted: the provider and its client take seconds of every parse.
         from memorial_tasks.airflow.pods import build
 
-        return build(step, display=display, minutes=minutes, settings=settings)
+        return build(step, display=display, minutes=minutes, settings=settings, then=then)
 
     @task(
         task_id=step,
@@ -36,7 +44,12 @@ def step_task(step: str, *, display: str, minutes: int = 60) -> Any:
     def run() -> dict[str, Any]:
         from memorial_tasks.production.steps import run_step
 
-        row = guarded(lambda studio, order, actor: run_step(studio, order, step, actor))
-        return {"step": step, "result_key": row.result_key}
+        def work(studio: Any, order: str, actor: Any) -> dict[str, str]:
+            row = run_step(studio, order, step, actor)
+            if then is not None:
+                then(studio, order, actor)
+            return {"step": step, "result_key": row.result_key}
+
+        return dict(guarded(work))
 
     return run()

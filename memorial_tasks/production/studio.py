@@ -10,7 +10,7 @@ from memorial_tasks.audit.configuration import note_settings
 from memorial_tasks.audit.event import Actor, AuditEvent, RunRef
 from memorial_tasks.audit.log import append
 from memorial_tasks.consent.keys import ConsentKeys, consent_keys
-from memorial_tasks.database.connection import Connection, transaction
+from memorial_tasks.database.connection import Connection, Spare
 from memorial_tasks.database.registry import OrderRow, get_order
 from memorial_tasks.database.server import database_url
 from memorial_tasks.domain.order import valid_order_id
@@ -36,17 +36,21 @@ class Who:
 
 @dataclass(frozen=True)
 class Studio:
-    """Everything an act needs. Cheap to open; connections are made one transaction at a time."""
+    """Everything an act needs. Cheap to open; a connection is made for each transaction, unless `spare` keeps one."""
 
     settings: Settings
     database: str
     store: Store
     keyring: Keyring
     keys: ConsentKeys = field(repr=False)
+    spare: Spare = field(default_factory=Spare, repr=False, compare=False)
 
     @classmethod
-    def open(cls, settings: Settings | None = None) -> "Studio":
-        """Open the studio the settings describe; starts the embedded database when there is no other."""
+    def open(cls, settings: Settings | None = None, *, keep: bool = False) -> "Studio":
+        """Open the studio the settings describe; starts the embedded database when there is no other.
+
+        `keep`: a process that lives for one act and makes ten transactions of it keeps its connection between them.
+        """
         settings = settings or Settings()
         keyring: Keyring = (
             KmsKeyring(settings.keyring, settings.kms_key_id) if settings.kms_key_id else LocalKeyring(settings.keyring)
@@ -60,12 +64,13 @@ class Studio:
             store=open_store(settings.store_url, settings.s3_endpoint),
             keyring=keyring,
             keys=consent_keys(settings.keyring),
+            spare=Spare(keep),
         )
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """One transaction of the application's role."""
-        with transaction(self.database) as connection:
+        with self.spare.transaction(self.database) as connection:
             yield connection
 
     def order(self, connection: Connection, order_id: str, *, lock: bool = False) -> OrderRow:

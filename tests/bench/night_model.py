@@ -181,33 +181,26 @@ def _check(routes: Sequence[Route], servers: Mapping[str, int]) -> None:
 
 # --- the house -------------------------------------------------------------------------------------------------------
 
-# Task, what it waits for. The reviews of script, voice and still are passed in a moment; a person's time with the film
-# is counted apart, since it is spent by day.
+# Task, what it waits for, in a studio that asks a person about the film only. Their time is counted apart, since
+# it is spent by day.
 WAY: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("check_consent", ()),
     ("ingest", ("check_consent",)),
     ("quality_gate", ("ingest",)),
-    ("accept_material", ("quality_gate",)),
-    ("review_script", ("accept_material",)),
-    ("prepare_face", ("review_script",)),
-    ("prepare_voice", ("review_script",)),
+    ("prepare_face", ("quality_gate",)),
+    ("prepare_voice", ("quality_gate",)),
     ("train_face", ("prepare_face",)),
     ("train_voice", ("prepare_voice",)),
     ("direct", ("train_face", "train_voice")),
     ("speak", ("direct",)),
-    ("review_voice", ("speak",)),
-    ("review_still", ("review_voice",)),
-    ("animate", ("review_still",)),
+    ("animate", ("speak",)),
     ("compose", ("animate",)),
     ("seal", ("compose",)),
     ("output_gate", ("seal",)),
-    ("accept_film", ("output_gate",)),
-    ("package", ("accept_film",)),
+    ("package", ("output_gate",)),
     ("review_film", ("package",)),
     ("review_film_second", ("review_film",)),
-    ("check_release", ("review_film_second",)),
-    ("deliver", ("check_release",)),
-    ("close", ("deliver",)),
+    ("deliver", ("review_film_second",)),
 )
 
 

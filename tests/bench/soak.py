@@ -1,10 +1,10 @@
 """``python -m tests.bench.soak --orders 500 --kills 20 --minutes 30``: a night under fire.
 
 Places fictional orders (`tests.support.noop_orders`), starts the nightly batch in a real studio of its own (Airflow
-with its supervisor, embedded PostgreSQL, real step processes with stand-in bodies), and meanwhile kills scheduler,
-triggerer and workers with ``kill -9`` and stops or kills the database. Reviews are answered through Airflow's own
-interface, as an operator would. In the end the registry and the audit log are asked what became of every order
-(`tests.bench.verdict`).
+with its supervisor, embedded PostgreSQL, step processes with stand-in bodies: `tests.support.noop_server`), and
+meanwhile kills scheduler, triggerer and workers with ``kill -9`` and stops or kills the database. Reviews are answered
+through Airflow's own interface, as an operator would. In the end the registry and the audit log are asked what became
+of every order (`tests.bench.verdict`).
 
 ``--json FILE`` writes the figures where `python -m tests.bench production` finds them: build/soak.json.
 """
@@ -14,9 +14,11 @@ import contextlib
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -46,6 +48,7 @@ from tests.support.pod_studio import settings_of, url_of_airflow
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULT = ROOT / "build" / "soak.json"
+STAND_INS = "steps.sock"
 KINDS = ("scheduler", "triggerer", "worker", "database", "database crash")
 OVER = {"delivered", "failed", "blocked", "refused", "rejected", "cancelled", "withdrawn", "erased"}
 TICK = os.sysconf("SC_CLK_TCK")
@@ -116,6 +119,8 @@ class Meter:
         with contextlib.suppress(OSError, ValueError):  # absent, or half written
             found = json.loads((self.home / "airflow" / "run" / "pids.json").read_text())
             found.pop("supervisor", None)
+        with contextlib.suppress(OSError, ValueError):
+            found["stand-ins"] = int((self.home / STAND_INS).with_suffix(".pid").read_text())
         with contextlib.suppress(OSError, ValueError, IndexError):
             found["database"] = int((self.home / "postgres" / "postmaster.pid").read_text().splitlines()[0])
         return found
@@ -224,16 +229,41 @@ def timetable(kills: int, seconds: float, chance: random.Random) -> list[tuple[f
 # --- the studio ------------------------------------------------------------------------------------------------------
 
 
-def open_studio(home: Path, assets: Path, orders: int, parallelism: int) -> RunningStudio:
+@contextlib.contextmanager
+def stand_ins(home: Path) -> Iterator[str]:
+    """The process that answers for step processes (`tests.support.noop_server`); the command that reaches it."""
+    socket = home / STAND_INS
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    server = subprocess.Popen([sys.executable, "-m", "tests.support.noop_server", str(socket)], env=environment)
+    socket.with_suffix(".pid").write_text(str(server.pid))
+    try:
+        if not until(socket.exists, 60):
+            raise RuntimeError("the stand-ins do not answer")
+        yield f"python -I -S {ROOT / 'tests' / 'support' / 'noop_client.py'} {socket}"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def started_alone() -> float:
+    """Processor seconds of a step process that starts and does nothing: what the stand-ins leave out."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    for _ in range(5):
+        subprocess.run([sys.executable, "-c", "import tests.support.noop_steps"], cwd=ROOT, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / 5
+
+
+def open_studio(home: Path, assets: Path, command: str, at_once: int, parallelism: int) -> RunningStudio:
     """A studio of its own whose steps have stand-in bodies."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("MEMORIAL_", "AIRFLOW"))},
         "MEMORIAL_HOME": str(home),
         "MEMORIAL_ASSETS": str(assets),
         "MEMORIAL_API_PORT": str(_free_ports()),
-        "MEMORIAL_STEP_COMMAND": "python -m tests.support.noop_steps",
+        "MEMORIAL_STEP_COMMAND": command,
         "MEMORIAL_PARALLELISM": str(parallelism),
-        "MEMORIAL_BATCH_ORDERS": str(min(1000, orders)),
+        "MEMORIAL_BATCH_ORDERS": str(at_once),
         "PYTHONPATH": str(ROOT),
         "OMP_NUM_THREADS": "1",
     }
@@ -324,7 +354,9 @@ class Soak:
 
     orders: int
     kills: int
+    kills_within: float
     minutes: float
+    at_once: int
     parallelism: int
     seed: int
 
@@ -333,23 +365,24 @@ class Soak:
         home = Path(tempfile.mkdtemp(prefix="memorial-soak-", dir="/tmp"))
         home.chmod(0o755)
         assets = Path(os.environ.get("MEMORIAL_ASSETS", ROOT / ".memorial" / "assets"))
-        running = open_studio(home, assets, self.orders, self.parallelism)
-        try:
-            running.memorial("init")
-            studio = Studio.open(settings_of(running.environment))
-            say(f"placing {self.orders} orders")
-            names = [place(studio, f"soak-{number:04d}") for number in range(1, self.orders + 1)]
-            running.memorial("studio", "start")
-            return self._night(running, studio, names)
-        finally:
-            running.memorial("studio", "stop", expect=None)
-            stop_server(home / "postgres")
-            shutil.rmtree(home, ignore_errors=True)
+        with stand_ins(home) as command:
+            running = open_studio(home, assets, command, self.at_once, self.parallelism)
+            try:
+                running.memorial("init")
+                studio = Studio.open(settings_of(running.environment))
+                say(f"placing {self.orders} orders")
+                names = [place(studio, f"soak-{number:04d}") for number in range(1, self.orders + 1)]
+                running.memorial("studio", "start")
+                return self._night(running, studio, names)
+            finally:
+                running.memorial("studio", "stop", expect=None)
+                stop_server(home / "postgres")
+                shutil.rmtree(home, ignore_errors=True)
 
     def _night(self, running: RunningStudio, studio: Studio, names: list[str]) -> dict[str, Any]:
         meter = Meter(running.home)
         trouble = Trouble(running.home, meter, random.Random(self.seed))
-        plan = timetable(self.kills, self.minutes * 60 * 0.8, trouble.chance)
+        plan = timetable(self.kills, self.kills_within * 60, trouble.chance)
         kills: list[Kill] = []
         idle = self._idle(meter)
         before, began, over = meter.total(), time.monotonic(), 0
@@ -413,6 +446,7 @@ class Soak:
             "production.unfinished": len(verdict.unfinished),
             "production.doubled": len(verdict.doubled),
             "production.disordered": len(verdict.disordered),
+            "cpu_s_of_a_step_process_left_out": round(started_alone(), 3),
             "production.overhead_s_per_step": round(sum(used.values()) / max(1, went.done), 3),
         }  # fmt: skip
 
@@ -426,12 +460,15 @@ def main() -> int:
     reader = argparse.ArgumentParser(description="A night under fire; see the module's text.")
     reader.add_argument("--orders", type=int, default=500)
     reader.add_argument("--kills", type=int, default=20)
+    reader.add_argument("--kills-within", type=float, default=0.0, help="minutes; default: four fifths of the time")
     reader.add_argument("--minutes", type=float, default=30.0, help="after so long the verdict is spoken")
+    reader.add_argument("--at-once", type=int, default=60, help="orders that work at once")
     reader.add_argument("--parallelism", type=int, default=4, help="tasks at once")
     reader.add_argument("--seed", type=int, default=8, help="of the kills")
     reader.add_argument("--json", type=Path, default=RESULT, help="where the figures go")
     asked = reader.parse_args()
-    found = Soak(asked.orders, asked.kills, asked.minutes, asked.parallelism, asked.seed).run()
+    within = asked.kills_within or 0.8 * asked.minutes
+    found = Soak(asked.orders, asked.kills, within, asked.minutes, asked.at_once, asked.parallelism, asked.seed).run()
     asked.json.parent.mkdir(parents=True, exist_ok=True)
     asked.json.write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(found, indent=1))

@@ -41,7 +41,7 @@ def address(database: str, tmp_path: Path) -> Iterator[str]:  # noqa: F811
     with house.tx() as connection:
         for order, state, stage in (
             ("order-1", OrderState.IN_REVIEW, "review_film"),
-            ("order-2", OrderState.BLOCKED, "accept_material"),
+            ("order-2", OrderState.BLOCKED, "quality_gate"),
         ):
             registry.set_state(
                 connection, order, state, allowed_from=[OrderState.SUBMITTED], stage=stage, reason=LONG[:500]

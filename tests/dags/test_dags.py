@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from memorial_tasks.airflow.tags import Tag
 from memorial_tasks.errors import ConsentRefused, Unavailable
+from memorial_tasks.production.acts import film_gate, material_gate
 from memorial_tasks.steps.contract import STEPS
 
 pytestmark = pytest.mark.dags
@@ -126,20 +128,34 @@ class TestMemorialOrder:
         "before",
         [
             "check_consent",
-            "accept_material",
+            "quality_gate",
             "review_script",
             "review_voice",
             "review_still",
             "seal",
-            "accept_film",
+            "output_gate",
             "review_film",
             "review_film_second",
-            "check_release",
         ],
     )
     def test_nothing_is_delivered_before(self, dags: dict[str, Any], before: str) -> None:
         deliver = dags["memorial_order"].get_task("deliver")
         assert before in {task.task_id for task in deliver.get_flat_relatives(upstream=True)}
+
+    def test_a_person_is_asked_where_the_studio_says_and_nowhere_else(
+        self, dag_files: list[Path], parse: Callable[[list[Path], str], dict[str, Any]]
+    ) -> None:
+        order = [path for path in dag_files if path.stem == "memorial_order"]
+        tasks = {task.task_id for task in parse(order, "voice, film")["memorial_order"].tasks}
+        asked = {"review_voice", "review_film", "review_film_second"}
+        assert {task for task in tasks if task.startswith("review_")} == asked
+
+    @pytest.mark.parametrize("step", ["quality_gate", "output_gate"])
+    def test_a_gate_decides_in_the_task_that_measures(self, dags: dict[str, Any], step: str) -> None:
+        """Whatever stands below it follows it: no task of a run comes between a measurement and its verdict."""
+        source = dags["memorial_order"].get_task(step).python_callable
+        acts = [cell.cell_contents for cell in source.__closure__ if callable(cell.cell_contents)]
+        assert {"quality_gate": material_gate, "output_gate": film_gate}[step] in acts
 
     @pytest.mark.parametrize("step", [step for step in STEPS if step != "ingest"])
     def test_no_step_runs_before_consent(self, dags: dict[str, Any], step: str) -> None:

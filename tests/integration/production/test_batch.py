@@ -211,12 +211,12 @@ class TestTheEnd:
         opened(house)
         runs = Runs()
         batch.start_wave(house.studio, NIGHT, 2, runs, WHO)
-        actor = Who("service", "airflow", "memorial_order", "order-1--1", "accept_material", 1)
+        actor = Who("service", "airflow", "memorial_order", "order-1--1", "quality_gate", 1)
         orders.finish_with_reason(house.studio, "order-1", ConsentRefused("no", remedy="ask"), actor)
         stands(house, "order-2", OrderState.IN_REVIEW)
         found = batch.close_batch(house.studio, NIGHT, WHO)
         assert found["counts"] == {"in_review": 1, "not_started": 1, "refused": 1}
-        assert line(found, "order-1")["failed_stage"] == "accept_material"
+        assert line(found, "order-1")["failed_stage"] == "quality_gate"
         assert line(found, "order-2")["next_action"] == "memorial review show order-2"
         assert line(found, "order-3")["reason_code"] == "batch.capacity"
 

@@ -15,7 +15,7 @@ def key(task: str, run: str = "order-1--1", dag: str = "memorial_order") -> Any:
 @pytest.mark.parametrize(
     ("link", "task", "expected"),
     [
-        (QualityReport(), "accept_material", "/memorial/runs/order-1--1/quality"),
+        (QualityReport(), "quality_gate", "/memorial/runs/order-1--1/quality"),
         (QualityReport(), "deliver", ""),
         (Preview(), "review_film", "/memorial/runs/order-1--1/review"),
         (AuditTrail(), "deliver", "/memorial/runs/order-1--1/audit"),

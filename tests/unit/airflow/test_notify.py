@@ -17,7 +17,7 @@ from memorial_tasks.production.notices import Notice, secret_of, send
 from memorial_tasks.settings import Settings
 
 STOPPED = Notice(
-    "order.stopped", order="order-1", state="blocked", stage="accept_material", reason_code="quality.refused",
+    "order.stopped", order="order-1", state="blocked", stage="quality_gate", reason_code="quality.refused",
     next_action="memorial quality report order-1", page="/memorial/orders/order-1",
 )  # fmt: skip
 
@@ -88,7 +88,7 @@ def test_an_email_says_what_where_and_what_to_do(mail: Any, tmp_path: Path) -> N
     (text,) = mail.got
     assert "To: night@studio.example" in text
     assert "order-1 stopped: blocked" in text
-    assert "accept material" in text
+    assert "quality gate" in text
     assert "memorial quality report order-1" in text
     assert "https://studio.example/memorial/orders/order-1" in text
 

@@ -8,6 +8,7 @@ from airflow.sdk import dag
 
 from memorial_tasks.airflow.acts import HOUSE
 from memorial_tasks.airflow.steps import step_task
+from memorial_tasks.settings import Settings
 
 
 def one_step(step: str) -> None:
@@ -15,7 +16,7 @@ def one_step(step: str) -> None:
 
     @dag(**HOUSE, dag_id=f"only_{step}", schedule=None, params={"order": ""}, max_active_runs=20)
     def only() -> None:
-        step_task(step, display=step, minutes=5)
+        step_task(Settings(), step, display=step, minutes=5)
 
     only()
 

@@ -1,0 +1,54 @@
+"""Airflow's own LocalExecutor, whose workers find everything a task needs imported already.
+
+Every task is a process of its own, forked from a worker that was forked from the scheduler. What the scheduler has not
+imported by then, every single task imports anew: Airflow's operators, its plugins, the rooms of this package. That was
+more than a second of processor time a task, three quarters of all a task cost.
+"""
+
+import importlib
+from collections.abc import Sequence
+
+from airflow.executors.local_executor import LocalExecutor
+
+# What a task's process was seen importing (tests/integration/production/test_real_airflow.py compares). None of it
+# opens a connection, starts a thread or reads a secret when it is imported: all that has to happen after the fork.
+MODULES: Sequence[str] = (
+    "airflow.dag_processing.dagbag",
+    "airflow.providers.standard.decorators.python",
+    "airflow.providers.standard.operators.hitl",
+    "airflow.sdk.execution_time.hitl",
+    "airflow.sdk.execution_time.supervisor",
+    "airflow.sdk.execution_time.task_runner",
+    "memorial_tasks.airflow.client",
+    "memorial_tasks.airflow.night",
+    "memorial_tasks.airflow.reviews",
+    "memorial_tasks.airflow.steps",
+    "memorial_tasks.production.acts",
+    "memorial_tasks.production.batch",
+    "memorial_tasks.production.deliveries",
+    "memorial_tasks.production.gates",
+    "memorial_tasks.production.night",
+    "memorial_tasks.production.notices",
+    "memorial_tasks.production.orders",
+    "memorial_tasks.production.review",
+    "memorial_tasks.production.steps",
+    "memorial_tasks.production.studio",
+)
+
+
+def preload(modules: Sequence[str] = MODULES) -> None:
+    """Import the modules, and have the task side of Airflow load its plugins, once for all tasks to come."""
+    from airflow.sdk.listener import get_listener_manager
+
+    for name in modules:
+        importlib.import_module(name)
+    get_listener_manager()
+
+
+class StudioExecutor(LocalExecutor):
+    """`LocalExecutor`, with `preload` before it forks its workers."""
+
+    def start(self) -> None:
+        """Import, then fork."""
+        preload()
+        super().start()
