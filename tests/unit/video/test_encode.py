@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from memorial_tasks.errors import InputRefused
+from memorial_tasks.video import encode
 from memorial_tasks.video.encode import FilmWriter, facts, pictures
 
 
@@ -94,3 +95,24 @@ def test_what_is_no_film_is_refused(tmp_path, content):
         next(pictures(path))
     with pytest.raises(InputRefused, match="not a video"):
         facts(path)
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv444p"])
+def test_the_conversion_is_ffmpegs_own_to_one_level(pixel_format):
+    noise = np.random.default_rng(3).integers(0, 256, (64, 90, 3), np.uint8)
+    noise[:, :30] = (255, 0, 0)  # colours at the edge of the gamut
+    ours = encode._in_planes(noise, pixel_format)
+    theirs = av.VideoFrame.from_ndarray(noise, format="rgb24").reformat(
+        format=pixel_format, dst_colorspace="ITU709", dst_color_range="MPEG", interpolation="AREA"
+    )
+    for index in range(3):
+        apart = encode._plane(ours, index).astype(int) - encode._plane(theirs, index)
+        assert np.abs(apart).max() <= (1 if index == 0 or pixel_format == "yuv444p" else 2)
+    if pixel_format == "yuv444p":
+        assert np.abs(encode._as_rgb(ours).astype(int) - noise).max() <= 4
+
+
+def test_an_unknown_pixel_format_is_an_error_before_anything_is_written(tmp_path):
+    with pytest.raises(ValueError, match="yuv411p"):
+        encode.FilmWriter(tmp_path / "film.mp4", (64, 64), 25, pixel_format="yuv411p")
+    assert list(tmp_path.iterdir()) == []
