@@ -189,7 +189,7 @@ data "aws_iam_policy_document" "data" {
 }
 
 # A session made by another role's session ends after an hour at the latest (role chaining), hence
-# MEMORIAL_STEP_ROLE_SECONDS in the outputs: a step that needs longer is tried again and resumes from its checkpoint.
+# MEMORIAL_STEP_ROLE_SECONDS in the outputs: a step that needs longer is given the next one while it works.
 resource "aws_iam_role" "data" {
   name                 = "${var.name}-data"
   description          = "One step of one order of ${var.name}"

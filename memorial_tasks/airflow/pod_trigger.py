@@ -6,10 +6,12 @@ also a file's name), and a cancelled wait deletes the pod's secret with the pod.
 """
 
 import asyncio
+import base64
 import json
 import math
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +24,11 @@ from airflow.triggers.base import TriggerEvent
 from kubernetes_asyncio import client
 from kubernetes_asyncio.client.exceptions import ApiException
 
+from memorial_tasks.errors import ConsentRefused, MemorialError
+from memorial_tasks.production.remote import STORAGE_FILE, renewal_due, renewed_storage
+from memorial_tasks.settings import Settings
+
+RENEW_AGAIN = 60.0  # seconds after a renewal that failed
 UNREACHABLE = (aiohttp.ClientError, OSError, TimeoutError)
 PASSING = frozenset({408, 409, 429, 500, 502, 503, 504})
 
@@ -72,6 +79,12 @@ class PatientHook(AsyncKubernetesHook):
                 if error.status != 404:
                     raise
 
+    async def patch_secret(self, name: str, namespace: str, files: dict[str, bytes]) -> None:
+        """Put these files into the secret in place of those of the same name; the others stay as they are."""
+        body = {"data": {key: base64.b64encode(content).decode() for key, content in files.items()}}
+        async with self.get_conn() as connection:
+            await client.CoreV1Api(connection).patch_namespaced_secret(name=name, namespace=namespace, body=body)
+
 
 class ProtocolPodManager(AsyncPodManager):
     """Writes the step's progress into the task's log, and nothing else that was printed."""
@@ -97,16 +110,21 @@ class ProtocolPodManager(AsyncPodManager):
 
 
 class StepPodTrigger(KubernetesPodTrigger):
-    """Waits for one step's pod. `patience` in seconds; the secret bears the pod's name."""
+    """Waits for one step's pod. `patience` in seconds; the secret bears the pod's name.
 
-    def __init__(self, *, patience: float, **kwargs: Any) -> None:
+    `renew_at` (seconds since 1970; None for a vault that is no bucket) is when the pod's credentials have to be renewed
+    first; a triggerer that takes the wait over later does it at once.
+    """
+
+    def __init__(self, *, patience: float, renew_at: float | None, renew_seconds: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.patience = patience
+        self.patience, self.renew_at, self.renew_seconds = patience, renew_at, renew_seconds
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """As the scheduler stores it: names and times only."""
         _, kwargs = super().serialize()
-        return f"{type(self).__module__}.{type(self).__qualname__}", kwargs | {"patience": self.patience}
+        own = {"patience": self.patience, "renew_at": self.renew_at, "renew_seconds": self.renew_seconds}
+        return f"{type(self).__module__}.{type(self).__qualname__}", kwargs | own
 
     @cached_property
     def hook(self) -> PatientHook:
@@ -120,10 +138,37 @@ class StepPodTrigger(KubernetesPodTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait. The secret goes as soon as the pod is seen to be over, whatever becomes of the task after that."""
-        async for event in super().run():
-            if event.payload["status"] in {"success", "failed"}:
-                await self._delete_secret()
-            yield event
+        renewing = asyncio.create_task(self._keep_renewing()) if self.renew_at is not None else None
+        try:
+            async for event in super().run():
+                if event.payload["status"] in {"success", "failed"}:
+                    await self._delete_secret()
+                yield event
+        finally:
+            if renewing is not None:
+                renewing.cancel()
+
+    async def _keep_renewing(self) -> None:
+        """Fresh credentials for the pod at half the time of the old ones, as long as it is waited for. What goes wrong
+        is tried again every minute; an order that was stopped gets no more."""
+        order = str((self.trigger_kwargs or {})["ticket"]["order"])
+        due = self.renew_at or 0.0
+        while True:
+            await asyncio.sleep(max(0.0, due - time.time()))
+            try:
+                storage = await asyncio.to_thread(renewed_storage, Settings(), order, self.renew_seconds)
+                if storage is None:
+                    return
+                files = {STORAGE_FILE: json.dumps(storage).encode()}
+                await self.hook.patch_secret(self.pod_name, self.pod_namespace, files)
+                self.log.info("the credentials of pod %s were renewed", self.pod_name)
+                due = renewal_due(storage, datetime.now(UTC)).timestamp()
+            except ConsentRefused as error:
+                self.log.warning("pod %s gets no more credentials: %s", self.pod_name, error.what)
+                return
+            except (MemorialError, ApiException, *UNREACHABLE) as error:
+                self.log.warning("the credentials of pod %s were not renewed: %s", self.pod_name, type(error).__name__)
+                due = time.time() + RENEW_AGAIN
 
     async def on_kill(self) -> None:
         """The run was stopped while we waited (consent withdrawn, order cancelled): the pod goes, and its secret."""

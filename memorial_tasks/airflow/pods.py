@@ -11,7 +11,7 @@ worker dies; the pod waits for it. It is deleted when the step ends, in every pa
 import base64
 import json
 import time
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -30,7 +30,9 @@ from memorial_tasks.production.remote import (
     GPU,
     SECRETS_FILE,
     SECRETS_FOLDER,
+    STORAGE_FILE,
     pod_store,
+    renewal_due,
     require_command,
     require_image,
     step_class,
@@ -107,8 +109,12 @@ def dressed(pod: k8s.V1Pod, settings: Settings, ticket: Ticket, subject: str) ->
     return pod
 
 
-def secret_of(pod: k8s.V1Pod, document: bytes) -> k8s.V1Secret:
-    """The one secret of a pod that exists, owned by it: the cluster removes it with the pod."""
+def secret_of(pod: k8s.V1Pod, document: bytes, storage: Mapping[str, str] | None = None) -> k8s.V1Secret:
+    """The one secret of a pod that exists, owned by it: the cluster removes it with the pod.
+
+    With credentials for a bucket it can be changed, because those end before the step does and are renewed in it.
+    """
+    files = {SECRETS_FILE: document} | ({STORAGE_FILE: json.dumps(storage).encode()} if storage else {})
     owner = k8s.V1OwnerReference(
         api_version="v1", kind="Pod", name=pod.metadata.name, uid=pod.metadata.uid, block_owner_deletion=False
     )
@@ -120,17 +126,28 @@ def secret_of(pod: k8s.V1Pod, document: bytes) -> k8s.V1Secret:
             owner_references=[owner],
         ),
         type="Opaque",
-        immutable=True,
-        data={SECRETS_FILE: base64.b64encode(document).decode()},
+        immutable=storage is None,
+        data={name: base64.b64encode(content).decode() for name, content in files.items()},
     )
 
 
 class StepPod(KubernetesPodOperator):
     """Runs one step of the order of this run as a pod. Tried again when the pod is lost, never after a refusal."""
 
-    def __init__(self, *, step: str, minutes: int, settings: Settings, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        step: str,
+        minutes: int,
+        settings: Settings,
+        then: Callable[[Any, str, Any], None] | None = None,
+        **kwargs: Any,
+    ) -> None:
         self.step, self.minutes, kind = step, minutes, step_class(settings, step)
+        self.then = then
         self.ticket: Ticket | None = None
+        # Of a pod taken up again nobody here knows when its credentials were given: they are renewed at once.
+        self.renew_at: datetime | None = datetime.now(UTC) if settings.store_url.startswith("s3://") else None
         waiting = timedelta(minutes=settings.pod_schedule_minutes + settings.pod_startup_minutes)
         if kind == GPU:
             kwargs["pool"] = "gpu"  # made with its deferred tasks counted: a waiting task holds its GPU
@@ -206,7 +223,7 @@ class StepPod(KubernetesPodOperator):
             self._remove(before)
         prepared = prepare(studio, order_id, self.step, actor)
         if isinstance(prepared, StepRunRow):
-            return {"step": self.step, "result_key": prepared.result_key}
+            return self._accepted(studio, order_id, actor, prepared.result_key)
         self._create(context, studio, prepared)
         return None
 
@@ -244,14 +261,16 @@ class StepPod(KubernetesPodOperator):
             *arguments(prepared, store_url, settings.s3_endpoint, settings.pod_assets),
             "--secrets-file",
             f"{SECRETS_FOLDER}/{SECRETS_FILE}",
+            *(["--storage-file", f"{SECRETS_FOLDER}/{STORAGE_FILE}"] if storage else []),
         ]
+        self.renew_at = renewal_due(storage, datetime.now(UTC)) if storage else None
         with studio.transaction() as connection:
             subject = studio.order(connection, prepared.ticket.order).subject_id
         request = dressed(self.build_pod_request_obj(context), settings, prepared.ticket, subject)
         self.pod = self.pod_manager.create_pod(pod=request)
         try:
             self._persist_pod_identity_to_task_state_store(context, self.pod)
-            secret = secret_of(self.pod, replace(prepared.secrets, storage=storage).dump())
+            secret = secret_of(self.pod, prepared.secrets.dump(), storage)
             self.client.create_namespaced_secret(self.namespace, secret)
         except BaseException:
             self._remove(self.pod)
@@ -286,6 +305,8 @@ class StepPod(KubernetesPodOperator):
             log_events_on_startup=False,
             trigger_kwargs=waits,
             patience=60.0 * settings.pod_patience_minutes,
+            renew_at=self.renew_at.timestamp() if self.renew_at else None,
+            renew_seconds=60 * self.minutes,
         )
         # Later than the trigger's own deadline: that one ends with a word about the pod, this one without.
         left = deadline - datetime.now(UTC) + timedelta(minutes=2)
@@ -330,7 +351,13 @@ class StepPod(KubernetesPodOperator):
         finally:
             if pod is not None:
                 self._clean_up(pod, done)
-        return {"step": self.step, "result_key": row.result_key}
+        return self._accepted(studio, ticket.order, actor, row.result_key)
+
+    def _accepted(self, studio: Any, order_id: str, actor: Any, result_key: str) -> dict[str, str]:
+        """What the control plane decides about the result, on every way to one; the step's row as XCom."""
+        if self.then is not None:
+            self.then(studio, order_id, actor)
+        return {"step": self.step, "result_key": result_key}
 
     def _clean_up(self, pod: k8s.V1Pod, done: bool) -> None:
         """A pod that did its work goes; one that failed stays for whoever looks why, without its secret."""
@@ -398,13 +425,21 @@ class StepPod(KubernetesPodOperator):
             time.sleep(0.5)
 
 
-def build(step: str, *, display: str, minutes: int, settings: Settings) -> StepPod:
-    """The task that runs `step` as a pod."""
+def build(
+    step: str,
+    *,
+    display: str,
+    minutes: int,
+    settings: Settings,
+    then: Callable[[Any, str, Any], None] | None = None,
+) -> StepPod:
+    """The task that runs `step` as a pod, and `then` once its result is there."""
     doc = f"Runs `{settings.step_command} {step}` as a pod ({step_class(settings, step)}). Resumes when evicted."
     return StepPod(
         step=step,
         minutes=minutes,
         settings=settings,
+        then=then,
         task_id=step,
         task_display_name=display,
         owner=OWNER,

@@ -5,9 +5,13 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from memorial_tasks.database.connection import transaction
+from memorial_tasks.database.registry import get_order
+from memorial_tasks.database.server import database_url
 from memorial_tasks.errors import MemorialError, Unavailable
 from memorial_tasks.settings import Settings
 
@@ -15,7 +19,7 @@ from memorial_tasks.settings import Settings
 LIGHT = frozenset({"direct", "package"})
 GPU, CPU_HEAVY = "gpu", "cpu-heavy"
 # Where a pod finds things; the templates in infra/pods mount the rest.
-SECRETS_FOLDER, SECRETS_FILE = "/run/memorial/step", "secrets.json"
+SECRETS_FOLDER, SECRETS_FILE, STORAGE_FILE = "/run/memorial/step", "secrets.json", "storage.json"
 VAULT_FOLDER = "/vault"
 # AssumeRole's own limits; a role may allow less (its MaxSessionDuration).
 SHORTEST, LONGEST = 900, 12 * 3600
@@ -117,10 +121,13 @@ def session_policy(bucket: str, prefix: str, order_id: str) -> dict[str, Any]:
 
 
 def storage_credentials(settings: Settings, order_id: str, seconds: int) -> dict[str, str] | None:
-    """Credentials for one order's part of the bucket, in boto3's words; None when the vault is no bucket.
+    """Credentials for one order's part of the bucket, as `vault.session` reads them; None when the vault is no bucket.
 
-    `seconds` is how long the step may take. Raises `MemorialError` without a role to narrow (a pod is never given the
-    studio's own credentials), `Unavailable` when the token service does not answer.
+    `seconds` is how long the step may take. What takes longer than a session lasts gets the next one while it works
+    (`renewed_storage`), so a session is never longer than its role allows.
+
+    Raises `MemorialError` without a role to narrow (a pod is never given the studio's own credentials), `Unavailable`
+    when the token service does not answer.
     """
     parts = urlsplit(settings.store_url)
     if parts.scheme != "s3":
@@ -147,11 +154,36 @@ def storage_credentials(settings: Settings, order_id: str, seconds: int) -> dict
         raise Unavailable(
             "no credentials for the step were given", where="MEMORIAL_STEP_ROLE_ARN", remedy="see the role's trust"
         ) from error
-    given: Mapping[str, str] = answer["Credentials"]
+    given = answer["Credentials"]
     found = {
-        "aws_access_key_id": given["AccessKeyId"],
-        "aws_secret_access_key": given["SecretAccessKey"],
-        "aws_session_token": given["SessionToken"],
+        "access_key": given["AccessKeyId"],
+        "secret_key": given["SecretAccessKey"],
+        "token": given["SessionToken"],
+        "expiry_time": given["Expiration"].isoformat(),
     }
     region = boto3.session.Session().region_name
-    return found | {"region_name": region} if region else found
+    return found | {"region": region} if region else found
+
+
+def renewal_due(storage: Mapping[str, str], at: datetime) -> datetime:
+    """When credentials given out at `at` should be renewed: at half their time, so that half an hour of trouble
+    with the token service or the cluster costs nothing but tries."""
+    return at + max(timedelta(seconds=30), (datetime.fromisoformat(storage["expiry_time"]) - at) / 2)
+
+
+def renewed_storage(settings: Settings, order_id: str, seconds: int) -> dict[str, str] | None:
+    """Fresh credentials for a step that is at work, as long as its order may go on; None when the vault is no bucket.
+
+    Raises `ConsentRefused` for an order that was stopped: what its step still holds ends within the hour. Otherwise as
+    `storage_credentials`.
+    """
+    if not settings.store_url.startswith("s3://"):
+        return None
+    from memorial_tasks.production.steps import require_runnable  # it imports this module
+
+    with transaction(database_url(settings.database_url, settings.database_dir)) as connection:
+        order = get_order(connection, order_id)
+    if order is None:
+        raise MemorialError("no such order", where="order", remedy="see 'memorial order list'")
+    require_runnable(order)
+    return storage_credentials(settings, order_id, seconds)

@@ -33,6 +33,7 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--store", required=True, help="file:///folder or s3://bucket/prefix")
     parser.add_argument("--s3-endpoint", default=None)
     parser.add_argument("--assets", type=Path, required=True, help="face model files and fonts")
+    parser.add_argument("--storage-file", type=Path, help="the bucket's credentials; renewed while the step works")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--secrets-fd", type=int, help="inherited pipe to read the secrets from")
     source.add_argument("--secrets-file", type=Path, help="file mounted from memory")
@@ -64,7 +65,7 @@ def main(given: Sequence[str] | None = None, load: Callable[[str], ModuleType] =
     secrets = _secrets(arguments)
     store, job = None, None
     try:
-        store = open_store(arguments.store, arguments.s3_endpoint, secrets.storage)
+        store = open_store(arguments.store, arguments.s3_endpoint, arguments.storage_file)
         job = _job(arguments, store, secrets)
         result = run_job(job, store, secrets, arguments.assets, load)
     except Exception as error:

@@ -88,7 +88,6 @@ class StepSecrets:
     permit_public_pem: str
     watermark_key: bytes = field(default=b"", repr=False)
     signing: SigningCredential | None = field(default=None, repr=False)
-    storage: dict[str, str] | None = field(default=None, repr=False)  # boto3's words: aws_access_key_id ...
 
     def dump(self) -> bytes:
         """As the JSON document that travels through the pipe or the mounted file."""
@@ -104,7 +103,6 @@ class StepSecrets:
             "permit_public_pem": self.permit_public_pem,
             "watermark_key": base64.b64encode(self.watermark_key).decode(),
             "signing": signing,
-            "storage": self.storage,
         }
         return json.dumps(body).encode()
 
@@ -117,7 +115,6 @@ class StepSecrets:
             permit_public_pem=body["permit_public_pem"],
             watermark_key=base64.b64decode(body.get("watermark_key", "")),
             signing=SigningCredential(**body["signing"]) if body.get("signing") else None,
-            storage=body.get("storage"),
         )
 
 

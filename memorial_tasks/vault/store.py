@@ -9,13 +9,14 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 from urllib.parse import urlsplit
 
 from memorial_tasks.errors import MemorialError, Unavailable
+from memorial_tasks.vault.session import session_of
 
 SCHEME = "vault://"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/=-]{0,500}")
@@ -118,13 +119,12 @@ class LocalStore:
 class S3Store:
     """Objects in a bucket below one prefix. Deleting removes every version, because a delete marker erases nothing."""
 
-    def __init__(
-        self, bucket: str, prefix: str, endpoint: str | None = None, credentials: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, bucket: str, prefix: str, endpoint: str | None = None, credentials: Path | None = None) -> None:
         import boto3
 
         self.bucket, self.prefix = bucket, prefix.strip("/")
-        self.client = boto3.client("s3", endpoint_url=endpoint, **(credentials or {}))
+        session = session_of(credentials) if credentials else boto3
+        self.client = session.client("s3", endpoint_url=endpoint)
 
     def _key(self, uri: str) -> str:
         name = object_name(uri)
@@ -183,8 +183,9 @@ class S3Store:
         return removed
 
 
-def open_store(url: str, endpoint: str | None = None, credentials: Mapping[str, str] | None = None) -> Store:
-    """The store at ``file:///folder`` or ``s3://bucket/prefix``; `credentials` in boto3's words, else its own chain."""
+def open_store(url: str, endpoint: str | None = None, credentials: Path | None = None) -> Store:
+    """The store at ``file:///folder`` or ``s3://bucket/prefix``; `credentials` is a file as `vault.session` reads it,
+    without one boto3's own chain is asked."""
     parts = urlsplit(url)
     if parts.scheme == "file":
         return LocalStore(Path(parts.path))

@@ -245,7 +245,7 @@ def test_the_trigger_can_be_stored_and_taken_up_again() -> None:
 
     given = StepPodTrigger(
         pod_name="p", pod_namespace="n", trigger_start_time=datetime.now(UTC), base_container_name="base",
-        patience=60.0, trigger_kwargs={"ticket": ticket("ingest").dump()},
+        patience=60.0, renew_at=1.5, renew_seconds=3600, trigger_kwargs={"ticket": ticket("ingest").dump()},
     )  # fmt: skip
     path, kwargs = given.serialize()
     again = import_string(path)(**kwargs)

@@ -24,6 +24,7 @@ Faults are asked for at ``/double/...`` on the control address, which is reachab
 
 import argparse
 import asyncio
+import base64
 import contextlib
 import json
 import os
@@ -51,6 +52,7 @@ from tests.support.manifests import problems
 
 ROOT = Path(__file__).resolve().parents[2]
 TICK = 0.05
+MERGES = ("merge-patch", "strategic-merge-patch")
 # What an image brings: an interpreter on the path, and the package.
 IMAGE = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0"}
 # The shell stays when the command is signalled, and writes down how it ended.
@@ -298,13 +300,25 @@ class Cluster:
             folder = run / "volumes" / mount["name"]
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             if "secret" in volume:
-                import base64
-
-                for key, value in self.secrets[volume["secret"]["secretName"]]["data"].items():
-                    target = os.open(folder / key, os.O_WRONLY | os.O_CREAT, 0o400)
-                    with os.fdopen(target, "wb") as handle:
-                        handle.write(base64.b64decode(value))
+                self.write_secret(volume["secret"]["secretName"], folder)
             yield mount["mountPath"], str(folder)
+
+    def write_secret(self, name: str, folder: Path) -> None:
+        """The secret's files as the kubelet shows them: each one whole, also while a process reads it."""
+        for key, value in self.secrets[name]["data"].items():
+            fresh = folder / f".{key}.new"
+            fresh.unlink(missing_ok=True)
+            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "wb") as handle:
+                handle.write(base64.b64decode(value))
+            fresh.replace(folder / key)
+
+    def show_secret(self, name: str) -> None:
+        """A changed secret reaches the pods that mount it (at once; a kubelet takes a minute or two)."""
+        for pod_name, pod in self.pods.items():
+            for volume in pod["spec"].get("volumes", ()):
+                folder = self.run_folder(pod_name) / "volumes" / volume["name"]
+                if volume.get("secret", {}).get("secretName") == name and folder.is_dir():
+                    self.write_secret(name, folder)
 
     def _vault(self, run: Path, mount_path: str, base: Path) -> tuple[str, str]:
         """``/vault/orders/ID`` becomes a vault of the pod's own in which a link leads to that one order."""
@@ -376,6 +390,7 @@ class Api:
             Route(f"{base}/secrets", self._guard("create", "secrets", self.create_secret), methods=["POST"]),
             Route(f"{base}/secrets", self._guard("list", "secrets", self.events), methods=["GET"]),
             Route(f"{base}/secrets/{{name}}", self._guard("get", "secrets", self.get_secret), methods=["GET"]),
+            Route(f"{base}/secrets/{{name}}", self._guard("patch", "secrets", self.patch_secret), methods=["PATCH"]),
             Route(f"{base}/secrets/{{name}}", self._guard("delete", "secrets", self.delete_secret), methods=["DELETE"]),
         ]
         return Starlette(routes=routes)
@@ -478,6 +493,21 @@ class Api:
         name = request.path_params["name"]
         secret = self.cluster.secrets.get(name)
         return JSONResponse(secret) if secret else status(404, "NotFound", f'secrets "{name}" not found')
+
+    async def patch_secret(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        secret = self.cluster.secrets.get(name)
+        if secret is None:
+            return status(404, "NotFound", f'secrets "{name}" not found')
+        if secret.get("immutable"):
+            return status(422, "Invalid", "data: Forbidden: field is immutable when `immutable` is set")
+        if request.headers.get("content-type") not in {f"application/{kind}+json" for kind in MERGES}:
+            return status(415, "UnsupportedMediaType", "the body of the request was in an unknown format")
+        secret["data"] |= (await request.json())["data"]
+        self.cluster.save("secrets", name)
+        self.cluster.note("secret patched", name)
+        self.cluster.show_secret(name)
+        return JSONResponse(secret)
 
     async def delete_secret(self, request: Request) -> Response:
         name = request.path_params["name"]

@@ -134,7 +134,7 @@ def test_airflow_may_do_what_starting_pods_needs_and_no_more() -> None:
     assert "*" not in {word for pair in allowed for word in pair}
     assert {resource for resource, _ in allowed} <= {"pods", "pods/log", "events", "secrets"}
     assert ("secrets", "list") not in allowed, "reading every step's key would be one request"
-    assert {verb for resource, verb in allowed if resource == "secrets"} <= {"create", "get", "delete"}
+    assert {verb for resource, verb in allowed if resource == "secrets"} <= {"create", "get", "patch", "delete"}
 
 
 def test_the_chart_makes_no_rights_of_its_own_and_its_accounts_are_bound_to_ours() -> None:

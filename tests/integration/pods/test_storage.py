@@ -5,11 +5,15 @@ policies": what both the role and the session allow). So the policy that was rea
 has the same effect when the role alone would allow everything, and moto refuses what it does not allow.
 """
 
+import asyncio
+import base64
 import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +25,18 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from moto.server import ThreadedMotoServer
 from moto.sts.models import sts_backends
 
-from memorial_tasks.errors import MemorialError, Unavailable
-from memorial_tasks.production.remote import session_policy, storage_credentials
+from memorial_tasks.consent import acts
+from memorial_tasks.consent.sealing import KeyringSealer
+from memorial_tasks.errors import ConsentRefused, MemorialError, Unavailable
+from memorial_tasks.production.remote import renewal_due, renewed_storage, session_policy, storage_credentials
+from memorial_tasks.production.studio import Studio
 from memorial_tasks.settings import Settings
+from memorial_tasks.vault.session import read_credentials, session_of
 from memorial_tasks.vault.store import EncryptedStore, S3Store, open_store
 from tests.integration.infra.policy import allowed
+from tests.integration.production.conftest import until
+from tests.support.noop_orders import place
+from tests.support.pod_studio import NAMESPACE, RunningCluster
 
 pytestmark = pytest.mark.integration
 
@@ -70,7 +81,8 @@ def sent() -> Any:
 def test_the_session_is_narrowed_to_the_order(settings: Settings) -> None:
     given = storage_credentials(settings, MINE, 3600)
     assert given is not None
-    assert given["aws_session_token"]
+    assert given["token"]
+    assert datetime.fromisoformat(given["expiry_time"]) > datetime.now(UTC)
     assert sent() == session_policy(BUCKET, PREFIX, MINE)
 
 
@@ -124,8 +136,6 @@ def test_the_session_lasts_as_long_as_the_step_and_the_role_may(
     settings: Settings, allowed: int | None, asked: int, given: int
 ) -> None:
     """An hour unless the studio knows better: AWS gives no more to a role that another role opens."""
-    from datetime import UTC, datetime
-
     role = {"step_role_seconds": allowed} if allowed else {}
     storage_credentials(settings.model_copy(update=role), MINE, asked)
     ends = sts_backends[DEFAULT_ACCOUNT_ID]["aws"].assumed_roles[-1].expiration
@@ -151,8 +161,6 @@ def test_a_step_works_with_these_credentials_and_nothing_in_its_environment(
     prefix = f"vault://orders/{MINE}/direct/{'0' * 32}"
     (tmp_path / "script.json").write_text('[{"text": "a line"}]')
     digest, size = vault.put(f"vault://orders/{MINE}/originals/script.json", tmp_path / "script.json")
-    from datetime import timedelta
-
     token, permit = issue_permit(
         keys.permit, order=MINE, subject="sub-1", purpose=Purpose.FAMILY_PRIVATE, modalities=list(Modality),
         steps=["direct"], consent_id="c", consent_version=1, now=now(), lifetime=timedelta(hours=1),
@@ -164,14 +172,14 @@ def test_a_step_works_with_these_credentials_and_nothing_in_its_environment(
     )  # fmt: skip
     (tmp_path / "job.json").write_text(job.model_dump_json())
     vault.put(f"{prefix}/job.json", tmp_path / "job.json")
-    storage = storage_credentials(settings, MINE, 3600)
-    secrets = StepSecrets(data_key=key, permit_public_pem=public_pem(keys.permit.public), storage=storage)
+    (tmp_path / "storage.json").write_text(json.dumps(storage_credentials(settings, MINE, 3600)))
+    secrets = StepSecrets(data_key=key, permit_public_pem=public_pem(keys.permit.public))
     (tmp_path / "secrets.json").write_bytes(secrets.dump())
     root = Path(__file__).resolve().parents[3]
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.noop_steps", "direct", "--job", f"{prefix}/job.json", "--store",
          settings.store_url, "--s3-endpoint", cloud, "--assets", str(tmp_path), "--secrets-file",
-         str(tmp_path / "secrets.json")],
+         str(tmp_path / "secrets.json"), "--storage-file", str(tmp_path / "storage.json")],
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(root), "AWS_EC2_METADATA_DISABLED": "true"},
         capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
@@ -190,7 +198,8 @@ def test_another_familys_objects_are_refused_by_the_bucket(settings: Settings, c
     given = storage_credentials(settings, MINE, 3600)
     iam = boto3.client("iam", endpoint_url=cloud)
     iam.put_role_policy(RoleName="memorial-data", PolicyName="session", PolicyDocument=json.dumps(sent()))
-    store = S3Store(BUCKET, PREFIX, cloud, given)
+    (tmp_path / "storage.json").write_text(json.dumps(given))
+    store = S3Store(BUCKET, PREFIX, cloud, tmp_path / "storage.json")
     httpx.post(
         f"{cloud}/moto-api/reset-auth", content=b"0", trust_env=False
     ).raise_for_status()  # from now on it checks
@@ -208,3 +217,149 @@ def test_another_familys_objects_are_refused_by_the_bucket(settings: Settings, c
             assert refused.value.response["Error"]["Code"] == "AccessDenied"
     finally:
         httpx.post(f"{cloud}/moto-api/reset-auth", content=b"inf", trust_env=False)
+
+
+# --- steps that take longer than a session -------------------------------------------------------------------------
+
+
+def written(path: Path, key: str, minutes: float) -> None:
+    """Credentials that end in so many minutes, put in place at once as a kubelet does."""
+    ends = (datetime.now(UTC) + timedelta(minutes=minutes)).isoformat()
+    given = {"access_key": key, "secret_key": "s", "token": "t", "expiry_time": ends, "region": "us-east-1"}
+    path.with_suffix(".new").write_text(json.dumps(given))
+    path.with_suffix(".new").replace(path)
+
+
+def test_a_client_that_was_made_before_follows_the_renewed_file(tmp_path: Path) -> None:
+    path = tmp_path / "storage.json"
+    written(path, "first", 14)
+    session = session_of(path)
+    client = session.client("s3", endpoint_url="http://127.0.0.1:9")
+
+    def used() -> str:
+        address = client.generate_presigned_url("get_object", Params={"Bucket": "b", "Key": "k"})
+        return next(word for word in ("first", "second", "third") if word in address)
+
+    assert used() == "first"
+    written(path, "second", 60)
+    assert used() == "second", "the first has less than a quarter of an hour left"
+    written(path, "third", 60)
+    assert used() == "second", "the second is good for long"
+    assert session.region_name == "us-east-1"
+
+
+def test_credentials_that_ended_are_not_used(tmp_path: Path) -> None:
+    from botocore.exceptions import BotoCoreError
+
+    path = tmp_path / "storage.json"
+    written(path, "first", -1)
+    with pytest.raises((BotoCoreError, RuntimeError), match="expired"):
+        session_of(path).get_credentials().get_frozen_credentials()
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"access_key": "a"}', "AKIA-not-json"])
+def test_a_file_that_holds_no_credentials_is_named_and_not_repeated(tmp_path: Path, content: str) -> None:
+    (tmp_path / "storage.json").write_text(content)
+    with pytest.raises(MemorialError, match="no credentials") as told:
+        read_credentials(tmp_path / "storage.json")
+    assert "AKIA" not in str(told.value)
+    with pytest.raises(Unavailable):
+        read_credentials(tmp_path / "nowhere.json")
+
+
+def test_renewal_is_due_at_half_the_time(settings: Settings) -> None:
+    at = datetime.now(UTC)
+    given = storage_credentials(settings, MINE, 3600)
+    assert given is not None
+    assert renewal_due(given, at) - at == pytest.approx(timedelta(minutes=30), abs=timedelta(seconds=30))
+
+
+# A step that trains on: it says under which key it works, and stores something each time.
+TRAINING = """
+import sys, time
+from pathlib import Path
+from memorial_tasks.vault.store import open_store
+store = open_store({url!r}, {cloud!r}, Path("/run/memorial/step/storage.json"))
+seen = None
+for number in range(600):
+    Path("x").write_text(str(number))
+    store.put("vault://orders/{order}/x", Path("x"))
+    key = store.client._request_signer._credentials.access_key
+    if key != seen:
+        print("works with", key, flush=True)
+        seen = key
+    time.sleep(0.05)
+"""
+
+
+def test_a_pod_at_work_is_given_fresh_credentials_until_its_order_is_stopped(
+    settings: Settings, cloud: str, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real trigger's renewal against the double: the pod's process goes on under another session."""
+
+    from memorial_tasks.airflow import pod_trigger
+    from memorial_tasks.airflow.pods import secret_of
+    from tests.integration.pods.test_double import interface
+    from tests.support.pod_studio import TOKEN
+
+    order, home = "order-that-trains", tmp_path / "home"
+    given = {"home": home, "database_url": database, "store": settings.store, "s3_endpoint": cloud,
+             "step_role_arn": settings.step_role_arn}  # fmt: skip
+    for name, value in given.items():
+        monkeypatch.setenv(f"MEMORIAL_{name.upper()}", str(value))
+    studio = Studio.open(Settings())
+    place(studio, order)
+    cluster = RunningCluster(tmp_path / "cluster")
+    cluster.start()
+    try:
+        monkeypatch.setenv("AIRFLOW_CONN_KUBERNETES_DEFAULT", cluster.connection())
+        core = interface(cluster, TOKEN)
+        script = TRAINING.format(url=settings.store_url, cloud=cloud, order=order)
+        mount = {"name": "secrets", "mountPath": "/run/memorial/step"}
+        container = {"name": "base", "image": "x", "command": ["python", "-c", script], "volumeMounts": [mount],
+                     "env": [{"name": "AWS_EC2_METADATA_DISABLED", "value": "true"}]}  # fmt: skip
+        volume = {"name": "secrets", "secret": {"secretName": "train-1"}}
+        spec = {"restartPolicy": "Never", "containers": [container], "volumes": [volume]}
+        meta = {"name": "train-1", "labels": {"app.kubernetes.io/name": "memorial-step"}}
+        made = core.create_namespaced_pod(
+            NAMESPACE, {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
+        )
+        first = storage_credentials(settings, order, 900)
+        assert first is not None
+        soon = (datetime.now(UTC) + timedelta(minutes=10)).isoformat()  # as it would be 50 minutes into an hour
+        core.create_namespaced_secret(NAMESPACE, secret_of(made, b"{}", first | {"expiry_time": soon}))
+        log = tmp_path / "cluster" / "run" / "train-1" / "log"
+        assert until(lambda: log.is_file() and first["access_key"] in log.read_text(), 30)
+
+        trigger = pod_trigger.StepPodTrigger(
+            pod_name="train-1", pod_namespace=NAMESPACE, trigger_start_time=datetime.now(UTC),
+            base_container_name="base", kubernetes_conn_id="kubernetes_default", patience=5.0,
+            renew_at=time.time(), renew_seconds=3600, trigger_kwargs={"ticket": {"order": order}},
+        )  # fmt: skip
+        monkeypatch.setattr(pod_trigger, "renewal_due", lambda _storage, at: at + timedelta(seconds=1))
+
+        async def watched() -> bool:
+            renewing = asyncio.create_task(trigger._keep_renewing())
+            try:
+                while "train-1" in cluster.state()["pods"] and log.read_text().count("works with") < 2:
+                    await asyncio.sleep(0.1)
+                with studio.transaction() as connection:
+                    acts.withdraw(
+                        connection, order, studio.keys, KeyringSealer(studio.keyring),
+                        by="", reason="no", operator="ann", now=datetime.now(UTC),
+                    )  # fmt: skip
+                await asyncio.wait_for(renewing, 15)  # it ends by itself: the order gets no more
+            finally:
+                renewing.cancel()
+            return True
+
+        assert asyncio.run(asyncio.wait_for(watched(), 60))
+        keys = [line.split()[-1] for line in log.read_text().splitlines() if line.startswith("works with")]
+        assert keys[0] == first["access_key"]
+        assert len(set(keys)) >= 2
+        data = core.read_namespaced_secret("train-1", NAMESPACE).data
+        assert base64.b64decode(data["secrets.json"]) == b"{}", "the step's keys stay as they were"
+        with pytest.raises(ConsentRefused):
+            renewed_storage(Settings(), order, 3600)
+    finally:
+        cluster.stop()
