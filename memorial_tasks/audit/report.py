@@ -23,6 +23,7 @@ from memorial_tasks.audit.words import (
     RELATIONS,
     SECTIONS,
     STEPS,
+    TARGETS,
     Tongue,
     word,
 )
@@ -134,6 +135,14 @@ def sentence(entry: Entry, tongue: Tongue) -> str:
         parts.append(f"；{count} 份文件" if tongue == "zh" else f"; {count} files")
         if papers:
             parts.append(f"，其中证明文件 {papers} 份" if tongue == "zh" else f", {papers} of them papers of proof")
+    if target := data.get("target") if entry["type"] == "film.delivered" else None:
+        place = word(TARGETS, str(target), tongue)
+        parts.append(f"：{place}" if tongue == "zh" else f" {place}")
+    if entry["type"] == "film.downloaded" and {"number", "of"} <= data.keys():
+        number, allowed = data["number"], data["of"]
+        parts.append(
+            f"（第 {number} 次，共允许 {allowed} 次）" if tongue == "zh" else f" ({number} of {allowed} times)"
+        )
     if kinds := [name.rpartition(".")[2] for name in entry.get("refs", {}) if name.startswith("paper/")]:
         named = [word(PAPERS, kind, tongue) for kind in sorted(set(kinds), key=kinds.index)]
         parts.append("：" + "、".join(named) if tongue == "zh" else ": " + ", ".join(named))

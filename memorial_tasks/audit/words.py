@@ -129,6 +129,11 @@ PAPERS: dict[str, tuple[str, str]] = {
     "other": ("其他文件", "another paper"),
 }
 
+TARGETS: dict[str, tuple[str, str]] = {
+    "local": ("放入工作室的交付文件夹", "into the studio's delivery folder"),
+    "s3": ("放入只有凭链接才能打开的交付库", "into the delivery store, which opens by link only"),
+}
+
 PURPOSES: dict[str, tuple[str, str]] = {
     "family_private": ("仅限家人", "for the family only"),
     "ceremony": ("追思仪式", "for a ceremony"),

@@ -72,6 +72,14 @@ def test_papers_are_named_by_what_they_prove_and_by_nothing_else() -> None:
     assert set(PAPERS) == set(get_args(EvidenceKind))
 
 
+def test_a_reader_learns_where_the_film_went_and_how_often_it_was_fetched() -> None:
+    delivered = {"type": "film.delivered", "decision": "delivered", "data": {"target": "local"}}
+    fetched = {"type": "film.downloaded", "data": {"number": 1, "of": 3}}
+    assert reports.sentence(delivered, "en") == "The film was delivered into the studio's delivery folder"
+    assert reports.sentence(fetched, "en") == "The film was downloaded (1 of 3 times)"
+    assert reports.sentence(fetched, "zh") == "影片被下载（第 1 次，共允许 3 次）"
+
+
 def test_a_log_that_is_not_genuine_says_so_first() -> None:
     page = reports.html(
         reports.build("o-1", "order", entries(), verification(Fault("changed", "it was changed", 3)), "", AT)
