@@ -10,11 +10,12 @@ from collections.abc import Sequence
 
 from airflow.executors.local_executor import LocalExecutor
 
-# What a task's process was seen importing (tests/integration/production/test_real_airflow.py compares). None of it
-# opens a connection, starts a thread or reads a secret when it is imported: all that has to happen after the fork.
+# What the processes of tasks were seen importing; tests/unit/airflow/test_executor.py looks again. None of it opens a
+# connection, starts a thread or reads a secret when it is imported: all that has to happen after the fork.
 MODULES: Sequence[str] = (
     "airflow.dag_processing.dagbag",
     "airflow.providers.standard.decorators.python",
+    "airflow.providers.standard.decorators.sensor",
     "airflow.providers.standard.operators.hitl",
     "airflow.sdk.execution_time.hitl",
     "airflow.sdk.execution_time.supervisor",
@@ -23,6 +24,7 @@ MODULES: Sequence[str] = (
     "memorial_tasks.airflow.night",
     "memorial_tasks.airflow.reviews",
     "memorial_tasks.airflow.steps",
+    "memorial_tasks.airflow.tags",
     "memorial_tasks.production.acts",
     "memorial_tasks.production.batch",
     "memorial_tasks.production.deliveries",

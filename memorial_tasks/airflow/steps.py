@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.sdk import task
 
-from memorial_tasks.airflow.acts import OWNER, guarded
+from memorial_tasks.airflow.acts import OWNER, guarded, plain
 from memorial_tasks.airflow.retries import DELAY, POLICY, TRIES
 from memorial_tasks.settings import Settings
 
@@ -41,15 +41,14 @@ def step_task(
         owner=OWNER,
         doc_md=f"Runs `{settings.step_command} {step}` in the data plane. Idempotent; resumes when killed.",
     )
-    def run() -> dict[str, Any]:
+    def run() -> None:
         from memorial_tasks.production.steps import run_step
 
-        def work(studio: Any, order: str, actor: Any) -> dict[str, str]:
-            row = run_step(studio, order, step, actor)
+        def work(studio: Any, order: str, actor: Any) -> None:
+            run_step(studio, order, step, actor)
             if then is not None:
                 then(studio, order, actor)
-            return {"step": step, "result_key": row.result_key}
 
-        return dict(guarded(work))
+        guarded(work)
 
-    return run()
+    return plain(run())
