@@ -177,15 +177,40 @@ def report(studio: Any, _airflow: Any, actor: Any) -> dict[str, int]:
     return dict(found["counts"])
 
 
-def import_base_model(studio: Any, _airflow: Any, actor: Any) -> dict[str, str]:
-    """Import the checkpoint whose manifest lies in the studio's inbox under the name of this run's form."""
+def _form_word(name: str) -> str:
+    """A field of this run's form that names something in the studio's `models` folder; empty when it was left empty."""
     import re
 
-    from memorial_tasks.production.models import MODEL_ID, import_model
+    from memorial_tasks.domain.corpus import MODEL_ID
 
-    name = get_current_context()["params"].get("manifest", "")
-    if not isinstance(name, str) or not re.fullmatch(MODEL_ID, name):
-        raise AirflowFailException("the run names no valid manifest; trigger it with {'manifest': NAME}")
+    word = get_current_context()["params"].get(name) or ""
+    if word and not (isinstance(word, str) and re.fullmatch(MODEL_ID, word)):
+        raise AirflowFailException(f"{name} is no valid name: lower case letters, digits, '.' and '-', 3 to 64 of them")
+    return str(word)
+
+
+def train_base_model(studio: Any, _airflow: Any, actor: Any) -> dict[str, str]:
+    """Train a base model on the corpus that this run's form names, and import it; nothing when it names none."""
+    from memorial_tasks.production.models import train_model
+
+    name, params = _form_word("corpus"), get_current_context()["params"]
+    if not name and not _form_word("manifest"):
+        raise AirflowFailException("the form names neither a corpus to learn from nor a manifest to import")
+    if not name:
+        return {}
+    corpus = studio.settings.root / "models" / "corpora" / name / "corpus.yaml"
+    row = train_model(studio, str(params["kind"]), corpus, str(params["config"]), actor)
+    return {"model": row.model_id, "sha256": row.sha256}
+
+
+def import_base_model(studio: Any, _airflow: Any, actor: Any) -> dict[str, str]:
+    """Import the checkpoint whose manifest lies in the studio's inbox under the name of this run's form; nothing when
+    it names none."""
+    from memorial_tasks.production.models import import_model
+
+    name = _form_word("manifest")
+    if not name:
+        return {}
     row = import_model(studio, studio.settings.root / "models" / "inbox" / f"{name}.yaml", actor)
     return {"model": row.model_id, "sha256": row.sha256}
 

@@ -1,4 +1,4 @@
-"""`memorial model`: base models an operator brings, with their licences."""
+"""`memorial model`: base models an operator brings or trains, with their licences; and how good an order's face is."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,7 @@ from rich.table import Table
 
 from memorial_tasks.cli.common import Json, OrderArgument, answers, emit, out, say
 
-app = typer.Typer(no_args_is_help=True, help="Base models: import, list, show, export. Of an order: evaluate.")
+app = typer.Typer(no_args_is_help=True, help="Base models: train, import, list, show, export. Of an order: evaluate.")
 ModelArgument = Annotated[str, typer.Argument(help="The model's id.", metavar="MODEL", show_default=False)]
 
 
@@ -55,6 +55,33 @@ def import_(
 
     studio = Studio.open()
     row = import_model(studio, manifest, command_actor(studio.settings))
+    emit(vars(row)) if as_json else out.print(f"{row.model_id}: {row.parameters:,} parameters, {row.licence}")
+
+
+@app.command()
+@answers
+def train(
+    kind: Annotated[str, typer.Argument(help="face or voice.", metavar="KIND")],
+    corpus: Annotated[
+        Path, typer.Argument(help="The corpus manifest; its files lie beside it.", metavar="CORPUS.yaml")
+    ],
+    config: Annotated[str, typer.Option(help="tiny, cpu or production; orders of the same config start from it.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Train a base model on a corpus, every item under a licence that allows films, and take it over."""
+    from memorial_tasks.production.models import train_model
+    from memorial_tasks.production.studio import Studio, command_actor
+
+    if kind not in {"face", "voice"} or config not in {"", "tiny", "cpu", "production"}:
+        raise typer.BadParameter("KIND is face or voice; --config is tiny, cpu or production")
+    studio = Studio.open()
+    actor = command_actor(studio.settings)
+
+    def tell(share: float, what: str) -> None:
+        if not as_json:
+            say(f"{100 * share:3.0f} % {what}")
+
+    row = train_model(studio, kind, corpus, config or studio.settings.train, actor, tell)
     emit(vars(row)) if as_json else out.print(f"{row.model_id}: {row.parameters:,} parameters, {row.licence}")
 
 

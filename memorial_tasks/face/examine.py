@@ -19,7 +19,7 @@ from memorial_tasks.face import evaluate
 from memorial_tasks.face.bank import Photo, PhotoBank, load_bank, measure
 from memorial_tasks.face.identity import likeness, likeness_features
 from memorial_tasks.face.landmarks import FaceModels
-from memorial_tasks.face.learn import FEWEST, weighted_pairs
+from memorial_tasks.face.learn import FEWEST
 from memorial_tasks.face.metrics import RandomFeatures, features_of, kernel_distance
 from memorial_tasks.face.networks import RefinerNet
 from memorial_tasks.face.pairs import PairSet, held_out, make_pairs, sources_of
@@ -27,6 +27,7 @@ from memorial_tasks.face.pixels import cv2
 from memorial_tasks.face.recipes import Recipe, recipe
 from memorial_tasks.face.refine import Refiner
 from memorial_tasks.face.render import FaceRenderer, write_sheet
+from memorial_tasks.face.tensors import weighted_pairs
 from memorial_tasks.face.train import load_model, train
 
 Image = NDArray[np.uint8]

@@ -1,25 +1,27 @@
 """From a photo bank to a talking face: pairs, training, examination, model card and contact sheet."""
 
+import hashlib
 import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from memorial_tasks.domain.finding import Finding
 from memorial_tasks.domain.words import Severity
 from memorial_tasks.face import album, evaluate
 from memorial_tasks.face.bank import PhotoBank, load_bank
+from memorial_tasks.face.base import load_base, tuned
 from memorial_tasks.face.mouth import TEETH_OPENING
 from memorial_tasks.face.networks import RefinerNet
-from memorial_tasks.face.pairs import PairSet, held_out, make_pairs, sources_of
+from memorial_tasks.face.pairs import PairSet, held_out, make_pairs, make_triples, sources_of
 from memorial_tasks.face.recipes import Recipe, portrait_config, recipe
 from memorial_tasks.face.refine import Refiner
 from memorial_tasks.face.render import FaceRenderer, write_sheet
-from memorial_tasks.face.train import Pairs, Trained, save_model, train
+from memorial_tasks.face.tensors import weighted_pairs, with_triples
+from memorial_tasks.face.train import Trained, save_model, train
 
 Progress = Callable[[float, str], None]
 FEWEST = 5  # photos from which training starts: one is kept for the examination
@@ -52,13 +54,18 @@ def learn_face(
     checkpoints: Path,
     save_checkpoint: Callable[[], None],
     progress: Progress,
+    base: Path | None = None,
 ) -> dict[str, Any]:
     """Train on the bank in `folder`; write `model.safetensors`, `card.json`, `sheet.png` into `out`, and the portrait
-    GAN's `album.png` and `between.png` where the config trains one. Returns the card.
+    GAN's `album.png` and `between.png` where the config trains one. `base` is a base model's file to start from, in
+    fewer steps. Returns the card.
 
-    Raises `InputRefused` for an unknown config or an incomplete bank, `StepFailed` when training diverges for good."""
+    Raises `InputRefused` for an unknown config or an incomplete bank, `ModelRefused` for a base of another
+    architecture or size, `StepFailed` when training diverges for good."""
     started = time.monotonic()
     plan = recipe(config)
+    start = load_base(base, plan) if base else None
+    plan = tuned(plan) if start else plan
     bank = load_bank(folder)
     if config != "production":  # the voice is trained at the same time, often on the same two cores
         torch.set_num_threads(1)
@@ -75,6 +82,8 @@ def learn_face(
         pairs = make_pairs(bank, plan.scale, sources, learn, learn, lambda f, m: progress(0.08 * f, m))
         exam = make_pairs(bank, plan.scale, [bank.base_index], learn, kept, lambda f, m: progress(0.08 + 0.02 * f, m))
         tensors = {name: weighted_pairs(bank, found) for name, found in pairs.items()}
+        if plan.temporal > 0:
+            tensors = with_triples(tensors, make_triples(bank, plan.scale, bank.base_index, learn, seed))
 
         def judge(name: str, network: RefinerNet) -> float:
             on_cpu = network if device.type == "cpu" else _on_cpu(network)
@@ -89,6 +98,7 @@ def learn_face(
             lambda f, m: progress(0.10 + 0.72 * f, m),
             judge if exam else None,
             device,
+            start,
         )
         generators = {name: _on_cpu(g) for name, g in trained.generators.items()}
         if exam:
@@ -120,21 +130,10 @@ def learn_face(
     write_sheet([renderer.close_up(values) for values in SHEET], out / "sheet.png")
     card = model_card(bank, plan, trained, rows, findings, generators, seed, time.monotonic() - started)
     card["portrait_gan"] = drawn
+    card["base"] = {"sha256": hashlib.sha256(base.read_bytes()).hexdigest()} if base else None
     (out / "card.json").write_text(json.dumps(card, ensure_ascii=False, indent=1), "utf-8")
     progress(1.0, "face trained")
     return card
-
-
-def weighted_pairs(bank: PhotoBank, found: PairSet) -> Pairs:
-    """Pairs bent from the base photo are what the film shows, so they are drawn as often as all others together; open
-    mouths, rare among photos, twice as often."""
-    from memorial_tasks.face import geometry as geo
-
-    base = found.source == bank.base_index
-    weight = np.where(base, 1.0 / max(base.sum(), 1), 1.0 / max((~base).sum(), 1))
-    opening = np.array([geo.mouth_opening(bank.points[t]) for t in found.target])
-    weight *= np.where(opening >= TEETH_OPENING, 2.0, 1.0)
-    return Pairs(torch.from_numpy(found.inputs), torch.from_numpy(found.targets), torch.from_numpy(weight).float())
 
 
 def _on_cpu(network: RefinerNet) -> RefinerNet:

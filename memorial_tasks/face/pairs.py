@@ -80,6 +80,34 @@ def sources_of(bank: PhotoBank, count: int, excluded: Sequence[int]) -> list[int
     return [bank.base_index, *sorted(others, key=turn)[: max(0, count - 1)]]
 
 
+@dataclass(frozen=True)
+class _Workshop:
+    """What every pair of one bank is made with."""
+
+    bank: PhotoBank
+    scale: float
+    triangles: NDArray[np.int32]
+    hole: NDArray[np.bool_]
+    anchors: dict[str, NDArray[np.float64]]
+
+    @staticmethod
+    def of(bank: PhotoBank, scale: float) -> "_Workshop":
+        base = bank.points[bank.base_index]
+        return _Workshop(
+            bank, scale, *face_triangles(base), {patch.name: anchor(base, patch, scale) for patch in PATCHES}
+        )
+
+    def faces_front(self, target: int) -> bool:
+        """A side view teaches the front nothing."""
+        base, goal = self.bank.points[self.bank.base_index], self.bank.points[target]
+        return abs(geo.pose(goal).yaw - geo.pose(base).yaw) <= 18
+
+    def warped(self, source: int, goal: Points, library: Sequence[int]) -> Image:
+        return bend_photo(
+            self.bank, source, goal, [i for i in library if i != source] or library, self.triangles, self.hole
+        )
+
+
 def make_pairs(
     bank: PhotoBank,
     scale: float,
@@ -90,40 +118,72 @@ def make_pairs(
 ) -> dict[str, PairSet]:
     """Pairs of every source with every target, a set per patch. References and mouth exemplars come from `learn_from`
     only, never from the target itself; so an examination photo stays unseen."""
-    base = bank.points[bank.base_index]
-    triangles, hole = face_triangles(base)
-    anchors = {patch.name: anchor(base, patch, scale) for patch in PATCHES}
-    base_pose = geo.pose(base)
+    shop = _Workshop.of(bank, scale)
     rows: dict[str, list[tuple[Image, Image, Image, int, int]]] = {patch.name: [] for patch in PATCHES}
     for number, target in enumerate(targets):
+        if not shop.faces_front(target):
+            continue
         goal = bank.points[target]
-        if abs(geo.pose(goal).yaw - base_pose.yaw) > 18:
-            continue  # a side view teaches the front nothing
         library = [i for i in learn_from if i != target]
         for source in sources:
             if source == target:
                 continue
-            warped = bend_photo(bank, source, goal, [i for i in library if i != source] or library, triangles, hole)
+            warped = shop.warped(source, goal, library)
             for patch in PATCHES:
-                matrix = follow(base, goal, anchors[patch.name])
                 rows[patch.name].append(
-                    _pair(
-                        bank,
-                        patch,
-                        scale,
-                        matrix,
-                        warped,
-                        source,
-                        target,
-                        library,
-                        triangles,
-                        hole,
-                        anchors[patch.name],
-                    )
+                    (*_pair(shop, patch, goal, warped, bank.crops[target], source, library), source, target)
                 )
         if progress is not None:
             progress((number + 1) / len(targets), "preparing pairs")
     return {name: _stacked(found) for name, found in rows.items() if found}
+
+
+def make_triples(
+    bank: PhotoBank, scale: float, source: int, learn_from: Sequence[int], seed: int
+) -> dict[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Three pictures of an even movement for each photo, per patch: network inputs uint8 [T, 3, 9, H, W] and what
+    should be seen, uint8 [T, 3, 3, H, W].
+
+    The movement is a small part of the way from one photo's mesh to another's. What should be seen is the photo itself,
+    bent by that little; all three are resampled alike, or the sharpest would give the middle away."""
+    shop = _Workshop.of(bank, scale)
+    rng = np.random.default_rng(seed)
+    rows: dict[str, list[tuple[Image, Image]]] = {patch.name: [] for patch in PATCHES}
+    for target in learn_from:
+        others = [i for i in learn_from if i not in {target, source}]
+        if target == source or not others or not shop.faces_front(target):
+            continue
+        points = bank.points[target]
+        other = bank.points[int(rng.choice(others))]
+        rigid = list(topo.RIGID)
+        way = geo.apply(geo.similarity(other[rigid, :2], points[rigid, :2]), other) - points
+        part = float(rng.uniform(0.04, 0.12))
+        library = [i for i in learn_from if i != target]
+        moments: dict[str, list[tuple[Image, Image]]] = {patch.name: [] for patch in PATCHES}
+        for moment in (-1.5, -0.5, 0.5):
+            goal = points + np.float32(part * moment) * way
+            real = _bend(bank.crops[target], points, goal, shop.triangles, shop.hole)
+            warped = shop.warped(source, goal, library)
+            for patch in PATCHES:
+                moments[patch.name].append(_pair(shop, patch, goal, warped, real, source, library)[:2])
+        for name, found in moments.items():
+            inputs, targets = zip(*found, strict=True)
+            rows[name].append((np.stack(inputs), np.stack(targets)))
+    return {
+        name: (np.stack([a for a, _ in found]), np.stack([b for _, b in found]))
+        for name, found in rows.items()
+        if found
+    }
+
+
+def _bend(image: Image, points: Points, goal: Points, triangles: NDArray[np.int32], hole: NDArray[np.bool_]) -> Image:
+    """A photo bent to another mesh, no layers: a copy [H, W, 3]."""
+    region = Region.around(goal[: topo.SURFACE, :2], 2, CROP, CROP)
+    labels = label_map(goal, triangles, region, 1, hole)
+    canvas = image.copy()
+    rows, columns = region.slices
+    canvas[rows, columns] = remap(image, *source_map(labels, triangle_maps(goal, points, triangles), region))
+    return canvas
 
 
 def bend_photo(
@@ -137,12 +197,7 @@ def bend_photo(
     """Bank photo `source` bent to the mesh `goal` (crop pixels) with mouth and eye layers, as the film would show
     it."""
     image, points = bank.crops[source], bank.points[source]
-    middle = goal[: topo.SURFACE, :2]
-    region = Region.around(middle, 2, CROP, CROP)
-    labels = label_map(goal, triangles, region, 1, hole)
-    canvas = image.copy()
-    rows, columns = region.slices
-    canvas[rows, columns] = remap(image, *source_map(labels, triangle_maps(goal, points, triangles), region))
+    canvas = _bend(image, points, goal, triangles, hole)
     mouths: Sequence[MouthExemplar] = [
         exemplar
         for exemplar in (MouthExemplar.of(bank.crops[i], bank.points[i]) for i in library)
@@ -177,50 +232,27 @@ def eyes_of(source: Points, goal: Points) -> tuple[Points, tuple[float, float]]:
 
 
 def _pair(
-    bank: PhotoBank,
-    patch: Patch,
-    scale: float,
-    matrix: NDArray[np.float64],
-    warped: Image,
-    source: int,
-    target: int,
-    library: Sequence[int],
-    triangles: NDArray[np.int32],
-    hole: NDArray[np.bool_],
-    base_matrix: NDArray[np.float64],
-) -> tuple[Image, Image, Image, int, int]:
-    height, width = patch.size(scale)
-    goal = geo.apply(matrix, bank.points[target])
-    shapes = np.stack(
-        [
-            shape_of(
-                geo.apply(follow(bank.points[bank.base_index], bank.points[i], base_matrix), bank.points[i]),
-                patch,
-                scale,
-            )
-            for i in library
-        ]
-    )
-    chosen = likest(shape_of(goal, patch, scale), shapes)
-    reference = bent(
-        [(w, bank.crops[library[i]], bank.points[library[i]]) for w, i in chosen],
-        goal,
-        triangles,
-        hole,
-        (height, width),
-    )
-    cut = cut_patch(warped, matrix, (height, width))
-    real = cut_patch(bank.crops[target], matrix, (height, width))
-    unbent = geo.similarity(bank.points[source][list(topo.RIGID), :2], bank.points[target][list(topo.RIGID), :2])
+    shop: _Workshop, patch: Patch, goal: Points, warped: Image, real: Image, source: int, library: Sequence[int]
+) -> tuple[Image, Image, Image]:
+    """Network input, what should be seen (cut from the crop `real`, whose mesh is `goal`) and the unbent source."""
+    bank, scale = shop.bank, shop.scale
+    base, base_matrix = bank.points[bank.base_index], shop.anchors[patch.name]
+    matrix = follow(base, goal, base_matrix)
+    size = patch.size(scale)
+    placed = geo.apply(matrix, goal)
+    shapes = [geo.apply(follow(base, bank.points[i], base_matrix), bank.points[i]) for i in library]
+    chosen = likest(shape_of(placed, patch, scale), np.stack([shape_of(p, patch, scale) for p in shapes]))
+    pictures = [(w, bank.crops[library[i]], bank.points[library[i]]) for w, i in chosen]
+    reference = bent(pictures, placed, shop.triangles, shop.hole, size)
+    cut = cut_patch(warped, matrix, size)
+    unbent = geo.similarity(bank.points[source][list(topo.RIGID), :2], goal[list(topo.RIGID), :2])
     whole = np.hstack([matrix[:, :2] @ unbent[:, :2], (matrix[:, :2] @ unbent[:, 2] + matrix[:, 2])[:, None]])
-    still = cut_patch(bank.crops[source], whole, (height, width))
-    raster = rasters(goal, patch, scale)
+    still = cut_patch(bank.crops[source], whole, size)
+    raster = rasters(placed, patch, scale)
     return (
         network_input(cut, same_light(reference, cut, raster), raster),
-        real.transpose(2, 0, 1),
+        cut_patch(real, matrix, size).transpose(2, 0, 1),
         still.transpose(2, 0, 1),
-        source,
-        target,
     )
 
 
@@ -251,5 +283,6 @@ __all__ = [
     "face_triangles",
     "held_out",
     "make_pairs",
+    "make_triples",
     "sources_of",
 ]

@@ -37,7 +37,12 @@ class Recipe:
     checkpoint_s: float = 15.0
     evaluate_every: int = 60
     scales: int = 2  # of the discriminator
-    precision: str = "float32"  # or bfloat16, where the device has it
+    temporal: float = 0.0  # weight of the temporal discriminator over triples; 0: none
+    temporal_every: int = 4  # steps
+    base_steps: int = 0  # steps from a base model; 0: as many as without one
+    precision: str = "float32"  # or bfloat16; this and the next two work on a GPU only
+    channels_last: bool = False
+    compiled: bool = False
 
     @property
     def rates(self) -> tuple[float, float]:

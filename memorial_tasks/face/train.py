@@ -2,10 +2,11 @@
 only.
 
 Features: alternating updates with the seeds' losses, R1, DiffAugment, feature matching at two scales, EMA, gradient
-clipping, both orders of rates, bfloat16 where asked, a checkpoint every few seconds from which training continues to
-the very same weights. Answers: losses that are not finite or run away go back to the last good state at half the rate;
-a discriminator at chance, or one that always wins, gets another rate; too little memory a smaller batch. Limits: one
-process, one device.
+clipping, both orders of rates, a temporal discriminator over triples, a start from a base model, several processes
+(`team`), bfloat16, channels_last and compilation on a GPU where asked, a checkpoint every few seconds from which
+training continues to the very same weights. Answers: losses that are not finite or run away go back to the last good
+state at half the rate; a discriminator at chance, or one that always wins, gets another rate; too little memory a
+smaller batch. Limits: a team cannot make its batch smaller, it says so instead.
 """
 
 import json
@@ -18,10 +19,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from memorial_tasks.errors import ModelRefused, StepFailed
+from memorial_tasks.face import motion
 from memorial_tasks.face.losses import (
     augment,
     critic_loss,
@@ -34,6 +35,8 @@ from memorial_tasks.face.losses import (
 from memorial_tasks.face.networks import PatchCritic, RefinerNet, composite
 from memorial_tasks.face.recipes import Recipe
 from memorial_tasks.face.saving import Modules, Optimisers, read_state, restore, snapshot, write_state
+from memorial_tasks.face.team import ALONE, Team
+from memorial_tasks.tensors import save_tensors
 
 CHECKPOINT = "face-training.safetensors"
 WATCHED, CHANCE, SURE = 50, 0.55, 0.95  # adversarial steps looked at together; shares of right answers
@@ -42,23 +45,39 @@ WATCHED, CHANCE, SURE = 50, 0.55, 0.95  # adversarial steps looked at together; 
 @dataclass(frozen=True)
 class Pairs:
     """Tensors of one patch, uint8: `inputs` [P, 9, H, W], `targets` [P, 3, H, W]; `weight` float [P]: how often
-    drawn."""
+    drawn; `moving`, for the temporal discriminator: inputs [T, 3, 9, H, W] and targets [T, 3, 3, H, W] of triples."""
 
     inputs: Tensor
     targets: Tensor
     weight: Tensor
+    moving: tuple[Tensor, Tensor] | None = None
 
-    def batch(self, index: Tensor, draw: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Network inputs and targets of chosen pairs, shifted and re-lit alike: few photos must teach more than
-        themselves."""
-        inputs, target = normalise(self.inputs[index].to(device)), self.targets[index].to(device).float() / 127.5 - 1
+    def batch(
+        self, index: Tensor, draw: torch.Generator, device: torch.device, team: Team = ALONE
+    ) -> tuple[Tensor, Tensor]:
+        """Network inputs and targets of this process's share of the chosen pairs, shifted and re-lit alike: few photos
+        must teach more than themselves."""
         dy, dx = (int(torch.randint(-3, 4, (1,), generator=draw)) for _ in range(2))
+        gain = 1 + 0.16 * (team.share(torch.rand(len(index), 1, 1, 1, generator=draw)) - 0.5).to(device)
+        lift = 0.10 * (team.share(torch.rand(len(index), 1, 1, 1, generator=draw)) - 0.5).to(device)
+        index = team.share(index)
+        inputs, target = normalise(self.inputs[index].to(device)), self.targets[index].to(device).float() / 127.5 - 1
         both = torch.roll(torch.cat([inputs, target], 1), (dy, dx), (2, 3))
         inputs, target = both[:, :9], both[:, 9:]
-        gain = 1 + 0.16 * (torch.rand(len(index), 1, 1, 1, generator=draw) - 0.5).to(device)
-        lift = 0.10 * (torch.rand(len(index), 1, 1, 1, generator=draw) - 0.5).to(device)
         pictures = (inputs[:, :6] * gain + lift).clamp(-1, 1)
         return torch.cat([pictures, inputs[:, 6:]], 1), (target * gain + lift).clamp(-1, 1)
+
+    def triples(
+        self, count: int, draw: torch.Generator, device: torch.device, team: Team = ALONE
+    ) -> tuple[Tensor, Tensor]:
+        """This process's share of `count` triples, none re-lit: inputs [B, 3, 9, H, W] and targets [B, 3, 3, H, W]."""
+        if self.moving is None:
+            raise ValueError("these pairs hold no triples")
+        inputs, targets = self.moving
+        index = team.share(torch.randint(0, len(inputs), (count,), generator=draw))
+        shown = inputs[index].to(device)
+        flat = normalise(shown.flatten(0, 1))
+        return flat.reshape(shown.shape), targets[index].to(device).float() / 127.5 - 1
 
 
 def normalise(inputs: Tensor) -> Tensor:
@@ -74,8 +93,10 @@ class Part:
     generator: RefinerNet
     critic: PatchCritic
     average: RefinerNet
+    motion: motion.MotionCritic | None
     g_optimiser: torch.optim.Adam
     d_optimiser: torch.optim.Adam
+    m_optimiser: torch.optim.Adam | None
 
 
 @dataclass
@@ -112,16 +133,20 @@ def train(
     progress: Callable[[float, str], None],
     evaluate: Callable[[str, RefinerNet], float] | None = None,
     device: torch.device | None = None,
+    start: Mapping[str, RefinerNet] | None = None,
+    team: Team = ALONE,
 ) -> Trained:
     """Train one generator a patch.
 
     `evaluate(patch, generator) -> dB` scores on photos never trained on; the best average seen is returned. A
-    checkpoint in the folder `checkpoints` of the same recipe and seed is continued. Deterministic on a CPU as long as
-    the time budget `recipe.seconds` does not end it early. Raises `StepFailed` when training diverges again and again.
+    checkpoint in the folder `checkpoints` of the same recipe and seed is continued. `start` gives the weights to begin
+    with (a base model's; see `base.py`), by patch. Every process of a `team` must be given the same pairs and the same
+    folder; its leader writes. Deterministic on a CPU as long as the time budget `recipe.seconds` does not end it early.
+    Raises `StepFailed` when training diverges again and again.
     """
-    device = device or torch.device("cpu")
+    device = device or torch.device(team.device)
     torch.manual_seed(seed)
-    parts = {name: _new_part(recipe, device) for name in pairs}
+    parts = {name: _new_part(recipe, device, (start or {}).get(name)) for name in pairs}
     kept = {name: _copy(part.average) for name, part in parts.items()}
     state = _State(batch=recipe.batch)
     resumed = _resume(checkpoints / CHECKPOINT, recipe, seed, parts, kept, state, device)
@@ -129,47 +154,32 @@ def train(
     last, good, failures = snapshot(*_pieces(parts, kept)), state.step, 0
     clock = _clock(device)
     started, last_save = clock() - state.seconds, time.monotonic()
-    while state.step < recipe.steps and clock() - started < recipe.seconds:
+    while state.step < recipe.steps and state.seconds < recipe.seconds:
         name = names[1] if len(names) > 1 and state.step % 3 == 2 else names[0]
         try:
-            losses = _step(parts[name], pairs[name], recipe, seed, state, device)
+            losses = _step(parts[name], pairs[name], recipe, seed, state, device, team)
         except torch.OutOfMemoryError:
-            _halve_batch(state, parts)
+            _halve_batch(state, parts, team)
             continue
+        losses = team.agree(losses | {"seconds": clock() - started})
+        state.seconds = losses.pop("seconds")
         if _ran_away(losses, state.best.get("l1:" + name, math.inf)):
             failures += 1
-            if failures > 5:
-                raise StepFailed(
-                    "training diverged six times",
-                    where="train_face",
-                    remedy="use fewer, cleaner photos or another seed",
-                )
-            state.events.append(f"step {state.step}: losses ran away, back to step {good} at half the rate")
             restore(last, *_pieces(parts, kept))
-            state.step, state.rate = good + 1, state.rate * 0.5  # other batches than those that led astray
+            _set_back(state, good, failures)
             continue
         _balance(state, losses)
         state.best["l1:" + name] = min(state.best.get("l1:" + name, math.inf), losses["l1"])
         state.step += 1
-        if state.step % 10 == 0 or state.step == recipe.steps:
-            state.curves.append(
-                {
-                    "step": float(state.step),
-                    "patch": float(names.index(name)),
-                    **{k: round(v, 5) for k, v in losses.items()},
-                }
-            )
+        if state.step % 10 == 0 or state.step == recipe.steps or "m" in losses:
+            about = {"step": float(state.step), "patch": float(names.index(name))}
+            state.curves.append(about | {k: round(v, 5) for k, v in losses.items()})
         if evaluate is not None and (state.step % recipe.evaluate_every == 0 or state.step == recipe.steps):
             _judge(parts, kept, state, evaluate)
         if state.step % 25 == 0:
             last, good = snapshot(*_pieces(parts, kept)), state.step
-        state.seconds = clock() - started
-        left = max(0.0, min(recipe.seconds - state.seconds, state.seconds / state.step * (recipe.steps - state.step)))
-        progress(
-            min(1.0, max(state.step / recipe.steps, state.seconds / recipe.seconds)),
-            f"step {state.step}, {left:.0f} s left",
-        )
-        if time.monotonic() - last_save >= recipe.checkpoint_s:
+        _tell(state, recipe, progress)
+        if team.leads and time.monotonic() - last_save >= recipe.checkpoint_s:
             _save(checkpoints / CHECKPOINT, recipe, seed, parts, kept, state)
             save_checkpoint()
             last_save = time.monotonic()
@@ -179,11 +189,19 @@ def train(
             _judge(parts, kept, state, evaluate)
     if evaluate is None:
         kept = {name: part.average for name, part in parts.items()}
-    _save(checkpoints / CHECKPOINT, recipe, seed, parts, kept, state)
-    save_checkpoint()
+    if team.leads:
+        _save(checkpoints / CHECKPOINT, recipe, seed, parts, kept, state)
+        save_checkpoint()
+    team.wait()
     return Trained(
         {n: g.eval() for n, g in kept.items()}, state.curves, state.step, state.seconds, state.events, resumed
     )
+
+
+def _tell(state: _State, recipe: Recipe, progress: Callable[[float, str], None]) -> None:
+    left = max(0.0, min(recipe.seconds - state.seconds, state.seconds / state.step * (recipe.steps - state.step)))
+    share = min(1.0, max(state.step / recipe.steps, state.seconds / recipe.seconds))
+    progress(share, f"step {state.step}, {left:.0f} s left")
 
 
 def _ran_away(losses: Mapping[str, float], best: float) -> bool:
@@ -191,8 +209,25 @@ def _ran_away(losses: Mapping[str, float], best: float) -> bool:
     return not all(math.isfinite(v) for v in losses.values()) or losses["l1"] > 4 * max(best, 0.02)
 
 
-def _halve_batch(state: _State, parts: Mapping[str, Part]) -> None:
-    """Answer to too little memory. Raises `StepFailed` when one pair at a time is too much already."""
+def _set_back(state: _State, good: int, failures: int) -> None:
+    """Answer to divergence. Raises `StepFailed` when it came too often."""
+    if failures > 5:
+        raise StepFailed(
+            "training diverged six times", where="train_face", remedy="use fewer, cleaner photos or another seed"
+        )
+    state.events.append(f"step {state.step}: losses ran away, back to step {good} at half the rate")
+    state.step, state.rate = good + 1, state.rate * 0.5  # other batches than those that led astray
+
+
+def _halve_batch(state: _State, parts: Mapping[str, Part], team: Team) -> None:
+    """Answer to too little memory. Raises `StepFailed` when one pair at a time is too much already, and in a team,
+    whose others would wait for this process's gradients."""
+    if team.size > 1:
+        raise StepFailed(
+            "one device of the team has too little memory for its share of the batch",
+            where="train_face",
+            remedy="use more processes, or one alone, which makes its batches smaller",
+        )
     if state.batch == 1:
         raise StepFailed(
             "the device has too little memory for a batch of one", where="train_face", remedy="use config cpu"
@@ -214,16 +249,27 @@ def _clock(device: torch.device) -> Callable[[], float]:
     return lambda: time.process_time() / torch.get_num_threads()
 
 
-def _new_part(recipe: Recipe, device: torch.device) -> Part:
+def _new_part(recipe: Recipe, device: torch.device, start: RefinerNet | None) -> Part:
     d_rate, g_rate = recipe.rates
-    generator = RefinerNet(recipe.channels).to(device)
+    generator = RefinerNet(recipe.channels)
+    if start is not None:
+        generator.load_state_dict(start.state_dict())
+    generator = generator.to(device)
     critic = PatchCritic(recipe.critic, recipe.scales).to(device)
+    moved = motion.MotionCritic(recipe.critic).to(device) if recipe.temporal > 0 else None
+    average = _copy(generator)
+    if device.type == "cuda" and recipe.channels_last:
+        generator, critic = (n.to(memory_format=torch.channels_last) for n in (generator, critic))  # type: ignore[call-overload]
+    if device.type == "cuda" and recipe.compiled:
+        generator.compile()
     return Part(
         generator,
         critic,
-        _copy(generator),
+        average,
+        moved,
         torch.optim.Adam(generator.parameters(), g_rate, betas=(0.5, 0.999)),
         torch.optim.Adam(critic.parameters(), d_rate, betas=(0.5, 0.999)),
+        torch.optim.Adam(moved.parameters(), d_rate, betas=(0.5, 0.999)) if moved else None,
     )
 
 
@@ -234,32 +280,43 @@ def _copy(network: RefinerNet) -> RefinerNet:
     return twin.requires_grad_(False).eval()
 
 
-def _step(part: Part, pairs: Pairs, recipe: Recipe, seed: int, state: _State, device: torch.device) -> dict[str, float]:
+def _step(
+    part: Part,
+    pairs: Pairs,
+    recipe: Recipe,
+    seed: int,
+    state: _State,
+    device: torch.device,
+    team: Team = ALONE,
+) -> dict[str, float]:
     """One alternating update. Batches and noise depend on seed and step alone, so a resumed run repeats them
     exactly."""
     step = state.step
     torch.manual_seed(seed * 1_000_003 + step)
     draw = torch.Generator().manual_seed(seed * 1_000_003 + step)
     index = torch.multinomial(pairs.weight, state.batch, replacement=True, generator=draw)
-    inputs, target = pairs.batch(index, draw, device)
+    inputs, target = pairs.batch(index, draw, device, team)
     mask, rasters = inputs[:, 6:7], inputs[:, 6:]
     weight = mask * (1 + inputs[:, 7:8]) + 1e-3
     ramp = max(0.0, min(1.0, (step - recipe.warm_up) / max(1, (recipe.steps - recipe.warm_up) // 2)))
     cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, step / recipe.steps)))
     d_rate, g_rate = recipe.rates
-    for optimiser, rate in ((part.g_optimiser, g_rate), (part.d_optimiser, d_rate * state.critic_rate)):
-        for group in optimiser.param_groups:
+    critic_rate = d_rate * state.critic_rate
+    for optimiser, rate in (
+        (part.g_optimiser, g_rate),
+        (part.d_optimiser, critic_rate),
+        (part.m_optimiser, critic_rate),
+    ):
+        for group in optimiser.param_groups if optimiser else ():
             group["lr"] = rate * state.rate * (0.1 + 0.9 * cosine)
-    with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16" and device.type == "cuda"):
-        picture, alpha = part.generator(inputs)
-    made = composite(inputs, picture.float(), alpha.float())
+    made, alpha = _make(part.generator, inputs, recipe)
     l1 = ((made - target).abs() * weight).sum() / (weight.sum() * 3)
     loss = 10 * l1 + 2 * pyramid_l1(made, target, weight) + 0.01 * total_variation(alpha)
     losses = {"l1": float(l1.detach()), "d": 0.0, "g": 0.0, "real": 0.5}
     if ramp > 0:
         # Outside the mask nothing is made: the critic is shown the true picture there and judges only what is ours.
         shown = target * (1 - mask) + made * mask
-        losses |= _critic_step(part, target, shown.detach(), rasters, recipe, step, draw)
+        losses |= _critic_step(part, target, shown.detach(), rasters, recipe, step, draw, team)
         pictures, raster = augment(shown, rasters, draw) if recipe.diff_augment else (shown, rasters)
         part.critic.requires_grad_(False)
         fake, fake_features = part.critic(pictures, raster)
@@ -274,10 +331,14 @@ def _step(part: Part, pairs: Pairs, recipe: Recipe, seed: int, state: _State, de
             loss = loss + ramp * recipe.matching * feature_matching(real_features, plain)
         part.critic.requires_grad_(True)
         losses["g"] = float(adversarial.detach())
+        if part.motion is not None and pairs.moving is not None and step % recipe.temporal_every == 0:
+            paid, told = _moving(part, pairs, recipe, max(team.size, state.batch // 2), draw, device, team)
+            loss, losses = loss + ramp * recipe.temporal * paid, losses | told
     part.g_optimiser.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
-    nn.utils.clip_grad_norm_(part.generator.parameters(), recipe.clip)
-    if not math.isfinite(float(loss.detach())):
+    team.average_gradients(part.generator)
+    norm = nn.utils.clip_grad_norm_(part.generator.parameters(), recipe.clip)
+    if not math.isfinite(float(loss.detach())) or not math.isfinite(float(norm)):
         return losses | {"l1": math.nan}
     part.g_optimiser.step()
     decay = min(recipe.ema, (1 + step) / (10 + step))
@@ -285,6 +346,32 @@ def _step(part: Part, pairs: Pairs, recipe: Recipe, seed: int, state: _State, de
         for mean, value in zip(part.average.parameters(), part.generator.parameters(), strict=True):
             mean.lerp_(value, 1 - decay)
     return losses
+
+
+def _make(generator: RefinerNet, inputs: Tensor, recipe: Recipe) -> tuple[Tensor, Tensor]:
+    """The composited pictures and the alpha for network inputs [B, 9, H, W], in the recipe's precision."""
+    cuda = inputs.device.type == "cuda"
+    if cuda and recipe.channels_last:
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+    with torch.autocast(inputs.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16" and cuda):
+        picture, alpha = generator(inputs)
+    return composite(inputs, picture.float(), alpha.float()), alpha
+
+
+def _moving(
+    part: Part, pairs: Pairs, recipe: Recipe, count: int, draw: torch.Generator, device: torch.device, team: Team
+) -> tuple[Tensor, dict[str, float]]:
+    """Teach the temporal discriminator one batch of triples; what the generator pays for its own, and the figures."""
+    if part.motion is None or part.m_optimiser is None:
+        raise ValueError("this part has no temporal discriminator")
+    inputs, real = pairs.triples(count - count % team.size, draw, device, team)
+    flat = inputs.flatten(0, 1)
+    made, _ = _make(part.generator, flat, recipe)
+    mask = inputs[:, :, 6:7]
+    shown = real * (1 - mask) + made.reshape(real.shape) * mask
+    rasters = inputs[:, 1, 6:]
+    told = motion.teach(part.motion, part.m_optimiser, real, shown, rasters, recipe.clip, team)
+    return motion.loss_of(part.motion, real, shown, rasters, recipe.matching, recipe.saturating), told
 
 
 def _balance(state: _State, losses: Mapping[str, float]) -> None:
@@ -306,7 +393,14 @@ def _balance(state: _State, losses: Mapping[str, float]) -> None:
 
 
 def _critic_step(
-    part: Part, real: Tensor, fake: Tensor, rasters: Tensor, recipe: Recipe, step: int, draw: torch.Generator
+    part: Part,
+    real: Tensor,
+    fake: Tensor,
+    rasters: Tensor,
+    recipe: Recipe,
+    step: int,
+    draw: torch.Generator,
+    team: Team,
 ) -> dict[str, float]:
     real_in, real_raster = augment(real, rasters, draw) if recipe.diff_augment else (real, rasters)
     fake_in, fake_raster = augment(fake, rasters, draw) if recipe.diff_augment else (fake, rasters)
@@ -319,6 +413,7 @@ def _critic_step(
         loss = loss + 0.5 * recipe.r1_gamma * recipe.r1_every * r1_penalty(real_logits, real_in)
     part.d_optimiser.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
+    team.average_gradients(part.critic)
     nn.utils.clip_grad_norm_(part.critic.parameters(), recipe.clip)
     part.d_optimiser.step()
     right = 0.5 * ((real_logits > 0).float().mean() + (fake_logits < 0).float().mean())
@@ -349,6 +444,8 @@ def _pieces(parts: Mapping[str, Part], kept: Mapping[str, RefinerNet]) -> tuple[
         modules |= {f"{name}.g": part.generator, f"{name}.d": part.critic, f"{name}.e": part.average}
         modules[f"{name}.k"] = kept[name]
         optimisers |= {f"{name}.go": part.g_optimiser, f"{name}.do": part.d_optimiser}
+        if part.motion is not None and part.m_optimiser is not None:
+            modules[f"{name}.m"], optimisers[f"{name}.mo"] = part.motion, part.m_optimiser
     return modules, optimisers
 
 
@@ -358,6 +455,7 @@ def _identity(recipe: Recipe, seed: int, parts: Mapping[str, Part]) -> dict[str,
         "recipe": recipe.name,
         "channels": list(recipe.channels),
         "steps": recipe.steps,
+        "temporal": recipe.temporal,
         "seed": seed,
         "patches": sorted(parts),
     }
@@ -391,8 +489,11 @@ def _resume(
 # --- the delivered model ---
 
 
-def save_model(path: Path, generators: Mapping[str, RefinerNet], scale: float, about: Mapping[str, Any]) -> None:
-    """Write the averaged generators as safetensors with their architecture in the metadata; an empty map is allowed."""
+def save_model(
+    path: Path, generators: Mapping[str, RefinerNet], scale: float, about: Mapping[str, Any], architecture: str = ""
+) -> None:
+    """Write the averaged generators as safetensors with their architecture in the metadata; an empty map is allowed.
+    `architecture` stands as `format` in the metadata of a base model."""
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {
         f"{name}.{key}": value.detach().cpu().contiguous()
@@ -403,23 +504,31 @@ def save_model(path: Path, generators: Mapping[str, RefinerNet], scale: float, a
         tensors = {"none": torch.zeros(1)}
     channels = {name: list(g.channels) for name, g in generators.items()}
     document = {"kind": "face-refiner", "version": 1, "scale": scale, "channels": channels, **about}
-    save_file(tensors, str(path), metadata={"face": json.dumps(document)})
+    named = {"format": architecture, "config": str(about.get("config", ""))} if architecture else {}
+    save_tensors(tensors, path, {"face": json.dumps(document), **named})
 
 
-def load_model(path: Path) -> tuple[dict[str, RefinerNet], dict[str, Any]]:
-    """The generators of a model file and its description; `ModelRefused` for other formats and architectures."""
+def read_about(path: Path) -> tuple[dict[str, Any], str]:
+    """What a model file says about itself, and its `format` (that of base models); `ModelRefused` for other files."""
     try:
         with safe_open(str(path), framework="pt") as file:
-            about: dict[str, Any] = json.loads((file.metadata() or {}).get("face", "{}"))
-            flat = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
+            return json.loads(metadata.get("face", "{}")), metadata.get("format", "")
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelRefused(
             "the face model is not a readable safetensors file", where=path.name, remedy="train the face again"
         ) from error
+
+
+def load_model(path: Path) -> tuple[dict[str, RefinerNet], dict[str, Any]]:
+    """The generators of a model file and its description; `ModelRefused` for other formats and architectures."""
+    about, _ = read_about(path)
     if about.get("kind") != "face-refiner" or about.get("version") != 1:
         raise ModelRefused(
             "the weights are not a face refiner of this version", where=path.name, remedy="train the face again"
         )
+    with safe_open(str(path), framework="pt") as file:
+        flat = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     generators = {}
     for name, channels in about["channels"].items():
         network = RefinerNet(channels)

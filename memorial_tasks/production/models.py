@@ -1,4 +1,5 @@
-"""Base models that an operator brings: looked at without being loaded, refused by name, stored with their licence.
+"""Base models, brought by an operator or trained here: looked at without being loaded, refused by name, stored with
+their licence, and handed to the training of an order that can start from one.
 
 A checkpoint comes with a manifest (YAML) beside it. Only safetensors are taken: its header is data and is read here
 without any library that could run code out of a file; the weights themselves are never opened by the control plane.
@@ -9,6 +10,9 @@ import json
 import os
 import shutil
 import struct
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from math import prod
@@ -18,23 +22,24 @@ from typing import Annotated, Any, Literal
 from pydantic import StringConstraints, ValidationError
 
 from memorial_tasks.database.connection import execute, one, rows
+from memorial_tasks.database.registry import OrderRow
+from memorial_tasks.domain.corpus import FREE, MODEL_ID, free
+from memorial_tasks.domain.job import ArtifactRef
 from memorial_tasks.domain.order import Record, RelativePath
 from memorial_tasks.errors import InputRefused, MemorialError, ModelRefused
 from memorial_tasks.production.order_file import document_problems, parse_document
 from memorial_tasks.production.studio import Studio, Who
+from memorial_tasks.steps.runner import Progress, finished
+from memorial_tasks.vault.store import EncryptedStore
 
-MODEL_ID = r"^[a-z0-9][a-z0-9.-]{2,63}$"
 MODEL_FILE = "model.safetensors"
+BASE_INPUT = "base/model.safetensors"
+TUNED = {"train_face": "face"}  # steps that start from a base model, and of which kind
 MAX_HEADER = 100 << 20  # the format's own limit
 BYTES = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1,
     "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1,
 }  # fmt: skip
-# What may be done with a film that was made with their help: anything the family may do with it. SPDX identifiers.
-FREE = frozenset(
-    ("Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "ISC", "CC0-1.0", "CC-BY-4.0", "CC-BY-3.0", "CC-BY-SA-4.0",
-     "CDLA-Permissive-1.0", "CDLA-Permissive-2.0", "PDDL-1.0", "LicenseRef-own")
-)  # fmt: skip
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 
 
@@ -153,7 +158,7 @@ def check_model(path: Path) -> tuple[Manifest, Path, Header]:
     """
     manifest = read_manifest(path)
     for what, licence in (("model", manifest.licence), ("corpus", manifest.corpus.licence)):
-        if licence not in FREE:
+        if not free(licence):
             raise ModelRefused(
                 f"the licence of the {what} is not one that allows films for families and the public",
                 where=f"{path.name} {what}",
@@ -219,6 +224,87 @@ def import_model(studio: Studio, path: Path, who: Who) -> BaseModelRow:
     return row
 
 
+def train_model(
+    studio: Studio, kind: str, corpus: Path, config: str, who: Who, progress: Progress = lambda share, what: None
+) -> BaseModelRow:
+    """Train a base of `kind` (face, voice) on the corpus manifest `corpus` and take it over.
+
+    The training is a step in a process of its own, like every other, but belongs to no order: it gets no key and no
+    vault, only the corpus. Raises `InputRefused` for a corpus without licences, `ModelRefused` for one that is not
+    free, `StepFailed` when the training ended without a model."""
+    with tempfile.TemporaryDirectory(prefix="memorial-base-") as name:
+        folder = Path(name)
+        command = [sys.executable, "-m", "memorial_tasks.steps.train_base", kind, str(corpus.resolve())]
+        command += ["--out", str(folder), "--config", config, "--assets", str(studio.settings.assets_dir)]
+        finished([*command, "--with-parent"], "train_base", progress)
+        return import_model(studio, folder / "base.yaml", who)
+
+
+def base_of(studio: Studio, connection: Any, order: OrderRow, step: str, config: str) -> BaseModelRow | None:
+    """The base model this training of this order starts from: the newest of its kind and config that the studio had
+    when the order came in. A later import never changes what is half done.
+
+    Raises `ModelRefused` when its weights are gone or are others than were imported."""
+    kind = TUNED.get(step)
+    if kind is None:
+        return None
+    found = rows(
+        connection,
+        "SELECT * FROM base_model WHERE kind = %s AND architecture = ANY(%s) AND imported_at < %s"
+        " ORDER BY imported_at DESC, model_id",
+        (kind, sorted(architectures()[kind]), order.created_at),
+    )
+    for row in (BaseModelRow(**each) for each in found):
+        file = folder_of(studio, row.model_id) / MODEL_FILE
+        if not file.is_file():
+            raise ModelRefused(
+                "the weights of the base model are not there", where=row.model_id, remedy="import them again"
+            )
+        if read_header(file).metadata.get("config", config) == config:
+            return row
+    return None
+
+
+def with_base(
+    studio: Studio,
+    connection: Any,
+    order: OrderRow,
+    step: str,
+    params: Mapping[str, Any],
+    inputs: tuple[ArtifactRef, ...],
+) -> tuple[ArtifactRef, ...]:
+    """The step's inputs, and the base model it starts from where there is one: an input like any other, so that its
+    digest decides the result's key and stands in the audit log."""
+    row = base_of(studio, connection, order, step, str(params.get("config", "")))
+    if row is None:
+        return inputs
+    place = f"vault://orders/{order.order_id}/base/{row.sha256}.safetensors"
+    return (*inputs, ArtifactRef(name=BASE_INPUT, uri=place, sha256=row.sha256, size=row.size))
+
+
+def seal_base(studio: Studio, vault: EncryptedStore, inputs: Iterable[ArtifactRef]) -> None:
+    """Lay the base model among `inputs`, if any, where the step finds it: a copy under the subject's key, because a
+    step reaches its own order's objects only. Raises `ModelRefused` as `checked_weights`."""
+    for artifact in inputs:
+        if artifact.name != BASE_INPUT or studio.store.exists(artifact.uri):
+            continue
+        with studio.transaction() as connection:
+            row = one(connection, "SELECT * FROM base_model WHERE sha256 = %s", (artifact.sha256,))
+        if row is None:
+            raise ModelRefused("the base model is not imported", where=artifact.sha256[:16], remedy="import it again")
+        vault.put(artifact.uri, checked_weights(studio, BaseModelRow(**row)))
+
+
+def checked_weights(studio: Studio, row: BaseModelRow) -> Path:
+    """The stored weights of a base model. `ModelRefused` when they are not the imported ones any more."""
+    file = folder_of(studio, row.model_id) / MODEL_FILE
+    if not file.is_file() or _digest(file) != row.sha256:
+        raise ModelRefused(
+            "the stored weights are not the imported ones", where=row.model_id, remedy="import them again"
+        )
+    return file
+
+
 def _store(connection: Any, manifest: Manifest, size: int, parameters: int, who: Who) -> None:
     execute(
         connection,
@@ -257,9 +343,7 @@ def export_model(studio: Studio, model_id: str, folder: Path) -> Path:
     Raises `ModelRefused` when the stored weights are not the imported ones any more.
     """
     row = get_model(studio, model_id)
-    source = folder_of(studio, model_id) / MODEL_FILE
-    if not source.is_file() or _digest(source) != row.sha256:
-        raise ModelRefused("the stored weights are not the imported ones", where=model_id, remedy="import them again")
+    source = checked_weights(studio, row)
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, folder / MODEL_FILE)
     corpus = {"name": row.corpus, "licence": row.corpus_licence, "source": row.source}

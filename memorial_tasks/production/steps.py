@@ -22,6 +22,7 @@ from memorial_tasks.production.consents import permit_for, refusals_told, releas
 from memorial_tasks.production.costs import price
 from memorial_tasks.production.credentials import signing_credential, watermark_key
 from memorial_tasks.production.graph import DOCUMENT, INPUTS, MATERIAL, ON_REQUEST_INPUTS, gather, seed_of, sources
+from memorial_tasks.production.models import seal_base, with_base
 from memorial_tasks.production.params import step_params
 from memorial_tasks.production.remote import require_command
 from memorial_tasks.production.studio import Studio, Who
@@ -87,9 +88,9 @@ def plan(studio: Studio, connection: Connection, order: OrderRow, step: str) -> 
                     remedy="run the order again; what is still valid is not repeated",
                 )
             done[source] = list(row.outputs)
-        inputs = gather(name, done)
-        params, version, seed = (
-            step_params(studio.settings, order, name),
+        params = step_params(studio.settings, order, name)
+        inputs = with_base(studio, connection, order, name, params, gather(name, done))
+        version, seed = (
             code_version(name),
             seed_of(order.order_id, name, order.revisions.get(name, 0)),
         )
@@ -162,12 +163,13 @@ def prepare(studio: Studio, order_id: str, step: str, who: Who) -> Prepared | St
             refs={f"input/{artifact.name}": artifact.sha256 for artifact in planned.inputs[:400]},
             data={"step": step, "result_key": planned.key, "code": planned.version, "seed": planned.seed},
         )
-    return _prepared(studio, order, planned, token, permit, data_key, planned.prefix(order))
+    return prepared_job(studio, order, planned, token, permit, data_key, planned.prefix(order))
 
 
-def _prepared(
+def prepared_job(
     studio: Studio, order: OrderRow, planned: Planned, token: str, permit: Permit, data_key: bytes, prefix: str
 ) -> Prepared:
+    """One attempt with its job sealed below `prefix`. Writes nothing into the registry."""
     marks = planned.step in {"seal", "output_gate"}
     job = Job(
         step=planned.step,
@@ -193,7 +195,9 @@ def _prepared(
     with tempfile.TemporaryDirectory(prefix="memorial-job-") as folder:
         document = Path(folder) / JOB
         document.write_text(job.model_dump_json())
-        EncryptedStore(studio.store, data_key, Path(folder)).put(prepared.job_uri, document)
+        vault = EncryptedStore(studio.store, data_key, Path(folder))
+        seal_base(studio, vault, planned.inputs)
+        vault.put(prepared.job_uri, document)
     return prepared
 
 
@@ -239,7 +243,7 @@ def compute(
     studio: Studio, order: OrderRow, planned: Planned, token: str, permit: Permit, data_key: bytes, prefix: str
 ) -> Result:
     """Have a planned step done once more, with its outputs below `prefix`. Writes nothing into the registry."""
-    prepared = _prepared(studio, order, planned, token, permit, data_key, prefix)
+    prepared = prepared_job(studio, order, planned, token, permit, data_key, prefix)
     return outcome(studio.store, prepared.ticket, launch(studio, prepared))
 
 

@@ -79,18 +79,22 @@ def _feed(descriptor: int, data: bytes) -> None:
         pipe.write(data)
 
 
-def run_step_locally(command: Sequence[str], secrets: StepSecrets, progress: Progress) -> Ended:
-    """Run the step as a subprocess that dies with us; its secrets go through an inherited pipe."""
+def run_step_locally(
+    command: Sequence[str], secrets: StepSecrets, progress: Progress, inherited: Sequence[int] = ()
+) -> Ended:
+    """Run the step as a subprocess that dies with us; its secrets go through an inherited pipe. Descriptors in
+    `inherited` are handed on as well and closed here once the process has them."""
     reading, writing = os.pipe()
     with subprocess.Popen(
         [*command, "--secrets-fd", str(reading)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        pass_fds=(reading,),
+        pass_fds=(reading, *inherited),
         env=_environment(),
         text=True,
     ) as process:
-        os.close(reading)
+        for descriptor in (reading, *inherited):
+            os.close(descriptor)
         threading.Thread(target=_feed, args=(writing, secrets.dump()), daemon=True).start()
         event = None
         try:
@@ -104,6 +108,29 @@ def run_step_locally(command: Sequence[str], secrets: StepSecrets, progress: Pro
             process.kill()
             raise
         return Ended(process.wait(), event)
+
+
+def finished(command: Sequence[str], step: str, progress: Progress) -> None:
+    """Run a step that belongs to no order and needs no secret, as a subprocess that sees as little as any other.
+
+    Raises what the step raised, as `outcome` does."""
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=_environment(), text=True
+    ) as process:
+        event = None
+        try:
+            for line in process.stdout or ():
+                message = parse_message(line)
+                if "progress" in message:
+                    progress(message["progress"], message.get("message", ""))
+                elif "error" in message:
+                    event = message
+        except BaseException:
+            process.kill()
+            raise
+        ended = Ended(process.wait(), event)
+    if ended.code != 0:
+        raise _error(event, ended, step)
 
 
 def parse_message(line: str) -> dict[str, Any]:
@@ -168,6 +195,11 @@ def _read_failure(store: Store, ticket: Ticket) -> dict[str, Any] | None:
     data = _document(store, f"{ticket.prefix}/{FAILURE}")
     event = parse_message(data.decode(errors="replace")) if data else {}
     return event if event.get("attempt") == ticket.permit and "error" in event else None
+
+
+def failure_of(ended: Ended, step: str) -> MemorialError:
+    """Why an attempt that leaves nothing in the vault failed."""
+    return _error(ended.event, ended, step)
 
 
 def _error(event: Mapping[str, Any] | None, ended: Ended, step: str) -> MemorialError:

@@ -17,9 +17,9 @@ class Params(Record):
 
 
 def run(context: StepContext, params: Params) -> dict[str, Any]:
-    """``face/bank.*``, ``face/base.png`` -> ``face/model.safetensors``, ``face/card.json``, ``face/sheet.png``, and,
-    where the config trains the portrait GAN, ``face/album.png`` and ``face/between.png``; the losses in
-    ``curves/events.out.tfevents``."""
+    """``face/bank.*``, ``face/base.png``, and where the studio has one ``base/model.safetensors`` to start from ->
+    ``face/model.safetensors``, ``face/card.json``, ``face/sheet.png``, and, where the config trains the portrait GAN,
+    ``face/album.png`` and ``face/between.png``; the losses in ``curves/events.out.tfevents``."""
     from memorial_tasks.face.learn import learn_face
     from memorial_tasks.steps.curves import from_rows, write_curves
 
@@ -35,6 +35,7 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
         context.checkpoints,
         context.save_checkpoint,
         context.progress,
+        context.optional("base/model.safetensors"),
     )
     album = card["portrait_gan"] or {"curves": [], "steps": 0}
     scalars = from_rows("portrait_gan", album["curves"], max(1, album["steps"] // 100))
@@ -49,5 +50,6 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
         "resumed",
         "refined",
         "findings",
+        "base",
     )
     return {key: card[key] for key in keys}

@@ -28,13 +28,13 @@ from memorial_tasks.face.album import portraits
 from memorial_tasks.face.bank import PhotoBank, build_bank, match_colours, measure, save_bank
 from memorial_tasks.face.identity import likeness, likeness_features
 from memorial_tasks.face.landmarks import FaceModels
-from memorial_tasks.face.learn import weighted_pairs
 from memorial_tasks.face.metrics import RandomFeatures, features_of, kernel_distance
 from memorial_tasks.face.networks import RefinerNet
 from memorial_tasks.face.pairs import PairSet, held_out, make_pairs, sources_of
 from memorial_tasks.face.portrait_gan import GanConfig, PortraitGenerator, sample, train_portrait_gan
 from memorial_tasks.face.recipes import Recipe, recipe
 from memorial_tasks.face.render import FaceRenderer
+from memorial_tasks.face.tensors import weighted_pairs
 from memorial_tasks.face.train import save_model, train
 
 Image = NDArray[np.uint8]

@@ -18,9 +18,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit" / "face"))
 def test_the_refiner_trains_on_the_gpu_as_it_does_on_the_cpu(tmp_path: Path) -> None:
     from drawn import TALKING, bank
 
-    from memorial_tasks.face.learn import weighted_pairs
     from memorial_tasks.face.pairs import make_pairs
     from memorial_tasks.face.recipes import recipe
+    from memorial_tasks.face.tensors import weighted_pairs
     from memorial_tasks.face.train import train
 
     people = bank(TALKING)

@@ -107,10 +107,10 @@ def test_too_little_memory_is_answered_by_a_smaller_batch(tmp_path: Path, monkey
     """The device is the double here: it runs out of memory on batches above one."""
     real = training._step
 
-    def tight(part: object, pairs: object, plan: object, seed: int, state: training._State, device: object) -> object:
+    def tight(part: object, pairs: object, plan: object, seed: int, state: training._State, *rest: object) -> object:
         if state.batch > 1:
             raise torch.OutOfMemoryError("too much")
-        return real(part, pairs, plan, seed, state, device)  # type: ignore[arg-type]
+        return real(part, pairs, plan, seed, state, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(training, "_step", tight)
     result = train(toy(), SMALL, 3, tmp_path, lambda: None, quiet)
