@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from memorial_tasks.domain.finding import Finding
 from memorial_tasks.domain.words import Severity
@@ -26,6 +26,7 @@ from memorial_tasks.face.landmarks import FaceModels
 from memorial_tasks.face.matte import soft_matte
 from memorial_tasks.face.mouth import TEETH_OPENING, MouthExemplar
 from memorial_tasks.face.pixels import cv2
+from memorial_tasks.tensors import save_arrays
 
 Image = NDArray[np.uint8]
 CROP, CROP_IPD = 384, 120.0  # pixels of a bank crop, and of the inter-ocular distance in it
@@ -435,15 +436,15 @@ def _facts(chosen: Sequence[Photo]) -> dict[str, Any]:
 def save_bank(bank: PhotoBank, findings: Sequence[Finding], folder: Path) -> None:
     """Write `bank.safetensors`, `bank.json` and `base.png` into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(
+    save_arrays(
         {
             "crops": bank.crops,
             "points": bank.points,
             "base_points": bank.base_points,
             "matte": (bank.matte * 255).round().astype(np.uint8),
         },
-        str(folder / "bank.safetensors"),
-        metadata={"kind": "face-bank", "version": str(VERSION)},
+        folder / "bank.safetensors",
+        {"kind": "face-bank", "version": str(VERSION)},
     )
     cv2.imwrite(str(folder / "base.png"), cv2.cvtColor(bank.base, cv2.COLOR_RGB2BGR))
     document = {

@@ -13,9 +13,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from memorial_tasks.errors import InputRefused, Problem
+from memorial_tasks.tensors import save_arrays
 
 RATE_HZ: Final = 100
 Curve = NDArray[np.float32]
@@ -105,7 +106,7 @@ class PerformanceScore:
     def save(self, path: Path) -> None:
         """Writes safetensors with one tensor a channel."""
         about = {"rate_hz": str(self.rate_hz), "lead_in": repr(self.lead_in), **self.notes}
-        save_file({name: np.ascontiguousarray(self.curves[name], np.float32) for name in CHANNELS}, path, about)
+        save_arrays({name: np.ascontiguousarray(self.curves[name], np.float32) for name in CHANNELS}, path, about)
 
     @classmethod
     def load(cls, path: Path) -> "PerformanceScore":
