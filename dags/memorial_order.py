@@ -61,7 +61,7 @@ DELIVERY = "Consent and approval, anew; then the film, once, whole, labelled; th
     },
 )
 def memorial_order() -> None:
-    settings = Settings()  # once: every task's process reads this file
+    settings = Settings.current()
     step, review = partial(step_task, settings), partial(review_task, settings)
     consent = act_task("check_consent", acts.begin, display="Check consent", doc="Does consent cover this order now?")
     ingest = step("ingest", display="Take in the material")

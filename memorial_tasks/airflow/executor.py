@@ -39,12 +39,15 @@ MODULES: Sequence[str] = (
 
 
 def preload(modules: Sequence[str] = MODULES) -> None:
-    """Import the modules, and have the task side of Airflow load its plugins, once for all tasks to come."""
+    """Import the modules, load Airflow's plugins for the task side, read the settings: once for all tasks to come."""
     from airflow.sdk.listener import get_listener_manager
+
+    from memorial_tasks.settings import Settings
 
     for name in modules:
         importlib.import_module(name)
     get_listener_manager()
+    Settings.current()
 
 
 class StudioExecutor(LocalExecutor):

@@ -51,7 +51,7 @@ class Studio:
 
         `keep`: a process that lives for one act and makes ten transactions of it keeps its connection between them.
         """
-        settings = settings or Settings()
+        settings = settings or Settings.current()
         keyring: Keyring = (
             KmsKeyring(settings.keyring, settings.kms_key_id) if settings.kms_key_id else LocalKeyring(settings.keyring)
         )
