@@ -7,9 +7,10 @@ decoder.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,14 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from memorial_tasks.domain.finding import Finding
+from memorial_tasks.domain.points import FacePoints
 from memorial_tasks.domain.words import Severity
 from memorial_tasks.errors import InputRefused, ModelRefused, Problem
 from memorial_tasks.face import geometry as geo
 from memorial_tasks.face import topology as topo
+from memorial_tasks.face.corrected import mesh_at, placed
 from memorial_tasks.face.identity import likeness_features, strangers
-from memorial_tasks.face.landmarks import FaceModels
+from memorial_tasks.face.landmarks import FaceMesh, FaceModels
 from memorial_tasks.face.matte import soft_matte
 from memorial_tasks.face.mouth import TEETH_OPENING, MouthExemplar
 from memorial_tasks.face.pixels import cv2
@@ -48,6 +51,7 @@ class Photo:
     grey: bool
     score: float = 0.0
     features: NDArray[np.float32] = field(default_factory=lambda: np.zeros(1, np.float32), repr=False)
+    corrected: bool = False  # a person set its points by hand
 
     @property
     def opening(self) -> float:
@@ -103,8 +107,11 @@ class PhotoBank:
         return [found[i] for i in np.unique(np.linspace(0, len(found) - 1, 12).round().astype(int))]
 
 
-def measure(models: FaceModels, rgb: Image, name: str) -> Photo | Finding:
-    """Find the face in one photo and measure it; a `Finding` says why it cannot be used."""
+def measure(models: FaceModels, rgb: Image, name: str, by_hand: NDArray[np.float32] | None = None) -> Photo | Finding:
+    """Find the face in one photo and measure it; a `Finding` says why it cannot be used. Points set `by_hand`, float32
+    [20 or 478, 2] in pixels (see `corrected.py`), say where the face is and take the place of the model's."""
+    if by_hand is not None:
+        return _photo(rgb, name, mesh_at(models, rgb, by_hand), True)
     faces = models.detect(rgb)
     if not faces:
         return Finding(
@@ -123,7 +130,10 @@ def measure(models: FaceModels, rgb: Image, name: str) -> Photo | Finding:
             what="several faces of like size are in the photo",
             remedy="crop it to the person",
         )
-    mesh = models.mesh(rgb, faces[0])
+    return _photo(rgb, name, models.mesh(rgb, faces[0]), False)
+
+
+def _photo(rgb: Image, name: str, mesh: FaceMesh, by_hand: bool) -> Photo | Finding:
     ipd = geo.interocular(mesh.points)
     if mesh.score < 0.5 or ipd < 12:
         return Finding(
@@ -150,7 +160,7 @@ def measure(models: FaceModels, rgb: Image, name: str) -> Photo | Finding:
     chroma = cv2.cvtColor(crop, cv2.COLOR_RGB2LAB)[96:288, 96:288, 1:].astype(np.float32)
     grey = bool(chroma.reshape(-1, 2).std(axis=0).max() < 2.2)
     sharp = _sharpness(crop, ipd)
-    return Photo(name, crop, points, sharp, ipd, grey, float(mesh.score), likeness_features(crop, points))
+    return Photo(name, crop, points, sharp, ipd, grey, float(mesh.score), likeness_features(crop, points), by_hand)
 
 
 def crop_matrix(points: NDArray[np.float32], side: int, ipd: float) -> NDArray[np.float64]:
@@ -280,11 +290,18 @@ def portrait_window(points: NDArray[np.float32], width: int, height: int) -> tup
 
 
 def working_portrait(
-    rgb: Image, models: FaceModels, tallest: int = 1080, least: int = 720
+    rgb: Image,
+    models: FaceModels,
+    by_hand: NDArray[np.float32] | None = None,
+    tallest: int = 1080,
+    least: int = 720,
 ) -> tuple[Image, NDArray[np.float32]]:
-    """Head and shoulders at working size (even sides) and the mesh measured again at that size."""
-    faces = models.detect(rgb)
-    points = models.mesh(rgb, faces[0]).points
+    """Head and shoulders at working size (even sides) and the mesh measured again at that size; points set `by_hand`
+    are not measured again."""
+    if by_hand is not None:
+        points = mesh_at(models, rgb, by_hand).points
+    else:
+        points = models.mesh(rgb, models.detect(rgb)[0]).points
     left, top, right, bottom = portrait_window(points, rgb.shape[1], rgb.shape[0])
     cut = rgb[top:bottom, left:right]
     factor = min(tallest / cut.shape[0], 1.4 * tallest / cut.shape[1])
@@ -293,7 +310,7 @@ def working_portrait(
     size = (max(2, round(cut.shape[1] * factor / 2) * 2), max(2, round(cut.shape[0] * factor / 2) * 2))
     portrait = cv2.resize(cut, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
     portrait = np.ascontiguousarray(portrait, np.uint8)
-    again = models.detect(portrait)
+    again = models.detect(portrait) if by_hand is None else []
     if not again:
         return portrait, geo.apply(np.array([[factor, 0, -left * factor], [0, factor, -top * factor]]), points)
     return portrait, models.mesh(portrait, again[0]).points
@@ -331,10 +348,14 @@ class Candidates:
         self.models = models
         self.measured: list[Photo] = []
         self.findings: list[Finding] = []
+        self.by_hand: dict[str, NDArray[np.float32]] = {}
 
-    def add(self, name: str, rgb: Image) -> None:
-        """Measure one photo, RGB uint8 [H, W, 3]."""
-        result = measure(self.models, rgb, name)
+    def add(self, name: str, rgb: Image, by_hand: FacePoints | None = None) -> None:
+        """Measure one photo, RGB uint8 [H, W, 3], with the points a person set `by_hand`. `InputRefused` when those
+        were measured in another picture."""
+        if by_hand is not None:
+            self.by_hand[name] = placed(by_hand, rgb.shape[1], rgb.shape[0], name)
+        result = measure(self.models, rgb, name, self.by_hand.get(name))
         if isinstance(result, Finding):
             self.findings.append(result)
         else:
@@ -343,7 +364,7 @@ class Candidates:
     def bank(self, max_photos: int, reload: Callable[[str], Image]) -> tuple[PhotoBank, list[Finding]]:
         """Choose, and build the bank; `reload(name)` gives the base photo again. `InputRefused` when none can be
         used."""
-        return _assemble(self.models, self.measured, self.findings, max_photos, reload)
+        return _assemble(self.models, self.measured, self.findings, max_photos, reload, self.by_hand)
 
 
 def build_bank(
@@ -357,7 +378,12 @@ def build_bank(
 
 
 def _assemble(
-    models: FaceModels, measured: list[Photo], found: list[Finding], max_photos: int, reload: Callable[[str], Image]
+    models: FaceModels,
+    measured: list[Photo],
+    found: list[Finding],
+    max_photos: int,
+    reload: Callable[[str], Image],
+    by_hand: Mapping[str, NDArray[np.float32]] = MappingProxyType({}),
 ) -> tuple[PhotoBank, list[Finding]]:
     findings = list(found)
     if not measured:
@@ -374,7 +400,7 @@ def _assemble(
     chosen, more = select(measured, max_photos)
     findings += more
     base = chosen[0]
-    portrait, points = working_portrait(reload(base.name), models)
+    portrait, points = working_portrait(reload(base.name), models, by_hand.get(base.name))
     if base.eye_distance < LOW_RESOLUTION:
         findings.append(
             Finding(
@@ -427,6 +453,7 @@ def _facts(chosen: Sequence[Photo]) -> dict[str, Any]:
                 "pitch": round(p.pose.pitch, 1),
                 "roll": round(p.pose.roll, 1),
                 "grey": p.grey,
+                "corrected": p.corrected,
             }
             for i, p in enumerate(chosen)
         ]

@@ -34,6 +34,7 @@ INPUTS: Mapping[str, tuple[Take, ...]] = {
     "prepare_face": (
         Take("ingest", "photos/*"),
         Take("ingest", "motion.json", required=False),
+        Take(DOCUMENT, "points.json", required=False),
         Take("quality_gate", "report.json", "quality/"),
         Take("quality_gate", "measurements.json", "quality/"),
     ),

@@ -24,6 +24,7 @@ from memorial_tasks.domain.words import MaterialKind
 from memorial_tasks.errors import InputRefused, MemorialError, Problem, Unavailable
 from memorial_tasks.production.consents import MATERIAL, controller_of, submission_problems
 from memorial_tasks.production.order_file import OrderFile, read_order
+from memorial_tasks.production.points import read_points
 from memorial_tasks.production.studio import Studio, Who, now
 from memorial_tasks.quality.inventory import list_material
 from memorial_tasks.quality.transcripts import read_transcripts
@@ -139,7 +140,20 @@ def documents(read: OrderFile, pieces: list[Piece]) -> dict[str, bytes]:
         }
         if texts:
             made[f"transcript/{field}.json"] = texts
+    if points := _points(read, pieces):
+        made["points.json"] = points
     return {name: json.dumps(value, ensure_ascii=False, indent=1).encode() for name, value in made.items()}
+
+
+def _points(read: OrderFile, pieces: list[Piece]) -> dict[str, Any]:
+    """Points set by hand, by the id their photo goes by from now on."""
+    given = read.order.materials.photos
+    by_name = read_points(read.folder / given)[0] if given else {}
+    return {
+        Path(piece.artifact).stem: by_name[piece.path.name].model_dump(mode="json")
+        for piece in pieces
+        if piece.kind is MaterialKind.PHOTO and piece.path.name in by_name
+    }
 
 
 def check(studio: Studio, path: Path, say: Say) -> tuple[OrderFile, list[Problem]]:
@@ -163,6 +177,8 @@ def _look(studio: Studio, path: Path, say: Say) -> tuple[OrderFile, Inspection]:
         say("looking at the material")
         found = inspect_material(readable, path.parent.resolve(), studio.settings.assets_dir)
         problems += found.problems
+        if readable.materials.photos:
+            problems += read_points(path.parent / readable.materials.photos)[1]
         if read is not None:
             problems += submission_problems(studio, read, now(), found.captured)
     if problems or read is None:

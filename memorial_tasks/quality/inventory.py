@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from memorial_tasks.domain.order import Materials
+from memorial_tasks.domain.points import SUFFIX
 from memorial_tasks.domain.words import MaterialKind
 from memorial_tasks.errors import Problem
 from memorial_tasks.quality.limits import FILES_PER_KIND
@@ -33,8 +34,8 @@ class MaterialFile:
 def list_material(order_folder: Path, materials: Materials) -> tuple[list[MaterialFile], list[Problem]]:
     """Every material file the order names, sorted, and what is wrong with the places themselves.
 
-    A folder is read one level deep; hidden files, file managers' litter and transcripts are passed over.
-    Files that a symbolic link takes out of the order's folder are refused.
+    A folder is read one level deep; hidden files, file managers' litter, transcripts and points set on photos are
+    passed over. Files that a symbolic link takes out of the order's folder are refused.
     """
     found: list[MaterialFile] = []
     problems: list[Problem] = []
@@ -76,5 +77,6 @@ def _files(folder: Path, kind: MaterialKind) -> Iterator[Path]:
         transcript = kind in (MaterialKind.VOICE, MaterialKind.VIDEO) and (
             path.name == TABLE or path.suffix.lower() == ".txt"
         )
-        if path.is_file() and not litter and not transcript:
+        points = kind is MaterialKind.PHOTO and path.name.lower().endswith(SUFFIX)
+        if path.is_file() and not litter and not transcript and not points:
             yield path

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from memorial_tasks.domain.order import Record
+from memorial_tasks.domain.points import FacePoints
 from memorial_tasks.domain.words import Modality
 from memorial_tasks.errors import InputRefused, Problem
 from memorial_tasks.performance import capture
@@ -22,8 +23,8 @@ class Params(Record):
 
 
 def run(context: StepContext, params: Params) -> dict[str, Any]:
-    """``photos/*`` (and the quality gate's report) -> ``face/bank.safetensors``, ``face/bank.json``,
-    ``face/base.png``."""
+    """``photos/*``, points set by hand (``points.json``) and the quality gate's report -> ``face/bank.safetensors``,
+    ``face/bank.json``, ``face/base.png``."""
     from memorial_tasks.face.bank import Candidates, save_bank
     from memorial_tasks.face.landmarks import FaceModels
     from memorial_tasks.face.pixels import cv2
@@ -36,13 +37,16 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
     refused = _refused_by_gate(context)
     if refused >= {path.stem for path in files}:
         refused = set()  # the bank says itself what is wrong with each photo
+    by_hand = _points(context)
+    refused -= set(by_hand)  # the gate judged what the model saw; a person has seen the face
     models = FaceModels.load(context.assets)
     candidates = Candidates(models)
     for number, path in enumerate(files):
         if path.stem not in refused:
             picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
             if picture is not None:
-                candidates.add(path.stem, np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8))
+                rgb = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+                candidates.add(path.stem, rgb, by_hand.get(path.stem))
         context.progress(0.9 * (number + 1) / len(files), f"photo {number + 1} of {len(files)}")
 
     def reload(name: str) -> Any:
@@ -56,6 +60,7 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
     return {
         "photos_given": len(files),
         "photos_used": len(bank.crops),
+        "points_by_hand": sum(name in by_hand for name in bank.names),
         "left_out": len(files) - len(bank.crops),
         "shows_teeth": bank.shows_teeth,
         "base_width": bank.base.shape[1],
@@ -63,6 +68,13 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
         "habits_learned": habits,
         "findings": [finding.model_dump(mode="json") for finding in findings],
     }
+
+
+def _points(context: StepContext) -> dict[str, FacePoints]:
+    """Points that a person set on photos, by photo."""
+    path = context.optional("points.json")
+    given = json.loads(path.read_text("utf-8")) if path else {}
+    return {name: FacePoints.model_validate(points) for name, points in given.items()}
 
 
 def _habits(context: StepContext) -> bool:
