@@ -38,7 +38,7 @@ from memorial_tasks.airflow.night import ORDER_DAG
 from memorial_tasks.audit.event import parse_body
 from memorial_tasks.database.connection import rows
 from memorial_tasks.database.server import ensure_server, stop_server
-from memorial_tasks.errors import MemorialError
+from memorial_tasks.errors import MemorialError, Unavailable
 from memorial_tasks.production.graph import INPUTS, sources
 from memorial_tasks.production.studio import Studio
 from tests.bench.verdict import Entry, Kill, Standing, Verdict, judge
@@ -185,11 +185,11 @@ class Trouble:
         if kind == "database":
             stop_server(self.home / "postgres")
             time.sleep(self.chance.uniform(1, 5))
-            ensure_server(self.home / "postgres")
+            self._database_back()
         elif kind == "database crash":
             self._kill(self.meter.roots()["database"])
             time.sleep(self.chance.uniform(1, 5))
-            ensure_server(self.home / "postgres")
+            self._database_back()
         elif kind == "worker":
             self._kill(self._busy_worker())
         else:
@@ -211,6 +211,18 @@ class Trouble:
     def _kill(pid: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+    def _database_back(self) -> None:
+        """Recovery may take longer than one start waits for it."""
+
+        def answers() -> bool:
+            with contextlib.suppress(Unavailable):
+                ensure_server(self.home / "postgres")
+                return True
+            return False
+
+        if not until(answers, 300, 1.0):
+            raise RuntimeError("the database did not come back")
 
     def _back(self, kind: str, before: int) -> None:
         if not until(lambda: self.meter.roots().get(kind, before) != before, 60):
