@@ -39,6 +39,8 @@ class SphinxAligner:
 
     def align(self, wave: Wave, words: Sequence[Word]) -> TimedRow | None:
         """Times of `words` in `wave` (24 kHz), or None when the recording does not fit them."""
+        if not all(word.phones for word in words):
+            return None  # the decoder would crash over a word without phones, and the process with it
         decoder = self._decoder or self._fresh()
         sound = resample(wave, RATE, 16000)
         pcm = (np.clip(sound, -1, 1) * 32767).astype("<i2").tobytes()

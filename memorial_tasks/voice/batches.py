@@ -16,14 +16,13 @@ _AROUND = 6  # phones of context on either side of a window
 @dataclass(frozen=True)
 class Example:
     """One utterance ready for training. `ids` int64 [P], `description` [P, D], `edges` int [P + 1] in frames,
-    `frames` float32 [T, W] normalised, `speaker` 0 or 1, `practice` whether the sound was generated."""
+    `frames` float32 [T, W] normalised, `speaker` the row of its code: 0 practice, 1 the person, others of a base."""
 
     ids: NDArray[np.int64]
     description: NDArray[np.float32]
     edges: NDArray[np.int32]
     frames: NDArray[np.float32]
     speaker: int
-    practice: bool = False
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def practice_readings(
                 )
                 if reading is None:
                     continue
-                frames = analyse(reading.audio, PitchRange(65, 500))
+                frames = analyse(reading.audio, PitchRange(65, 500), breath=False)
                 end = min(len(frames), int(reading.timed.edges[-1]))
                 edges = np.minimum(reading.timed.edges, end)
                 if (np.diff(edges) >= 1).all():

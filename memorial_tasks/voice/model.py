@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from scipy import signal
 
 from memorial_tasks.domain.words import Language
 from memorial_tasks.errors import ModelRefused
+from memorial_tasks.tensors import save_tensors
 from memorial_tasks.voice.audio import Wave
 from memorial_tasks.voice.batches import frame_positions
 from memorial_tasks.voice.features import CEPSTRA, LF0, WIDTH, Frames, resynthesise
@@ -28,11 +28,13 @@ _TAPS = 513  # of the filter that colours the sound
 
 @dataclass
 class VoiceModel:
-    """Tier 0. `mean`, `std` float32 [WIDTH] of the person's frames; `variance` float32 [WIDTH]: how much livelier
-    real speech is than the networks' (standard deviation ratio); `duration_stats` (mean, std of log frames for
-    phones; the same for pauses); `tone_level` dBFS and `tone` float32 [513] spectral shape of the room's own quiet;
-    `clips` the recordings kept for quoting (int16, 24 kHz) with `clip_index` describing them; `listener` hears lines
-    back; `colour` float32 [513] the gain by which their long-term spectrum differs from what the networks say."""
+    """A person's voice, of tier 0 or learned on top of the base voice called `base`.
+
+    `mean`, `std` float32 [WIDTH] of the person's frames; `variance` float32 [WIDTH]: how much livelier real speech is
+    than the networks' (standard deviation ratio); `duration_stats` (mean, std of log frames for phones; the same for
+    pauses); `tone_level` dBFS and `tone` float32 [513] spectral shape of the room's own quiet; `clips` the recordings
+    kept for quoting (int16, 24 kHz) with `clip_index` describing them; `listener` hears lines back; `colour` float32
+    [513] the gain by which their long-term spectrum differs from what the networks say."""
 
     sizes: Sizes
     acoustic: AcousticModel
@@ -48,28 +50,61 @@ class VoiceModel:
     clip_index: list[dict[str, object]]
     listener: Listener
     colour: NDArray[np.float32]
+    base: str = ""
 
-    def durations(self, row: PhoneRow, speaker: int = PERSON) -> NDArray[np.float32]:
-        """Predicted length of each phone in frames, float32 [phones]."""
+    @property
+    def tier(self) -> int:
+        """0: learned from the person alone; 1: with a base voice."""
+        return 1 if self.base else 0
+
+    def durations(self, row: PhoneRow, arousal: float = 0.0) -> NDArray[np.float32]:
+        """Predicted length of each phone in frames, float32 [phones]. `arousal` in standard deviations of the
+        person's own speech changes which phones are drawn out, not how long the line is: that is the pace."""
+        log = self._log_durations(row, 0.0)
+        if arousal and self.sizes.style:
+            moved = self._log_durations(row, arousal)
+            log = moved + np.log(np.exp(log).sum() / np.exp(moved).sum())
+        return np.asarray(np.exp(log), np.float32)
+
+    def _log_durations(self, row: PhoneRow, arousal: float) -> NDArray[np.float32]:
         ids, description = describe(row)
+        description = styled(description, self.sizes, arousal)
         with torch.no_grad():
             predicted = self.duration(
                 torch.from_numpy(ids)[None],
                 torch.from_numpy(description)[None],
-                torch.tensor([speaker]),
+                torch.tensor([PERSON]),
                 torch.tensor([len(ids)]),
             )[0].numpy()
         silent = np.array([phone.name == SILENCE for phone in row.phones])
         mean, std, pause_mean, pause_std = self.duration_stats
-        log = np.where(silent, predicted * pause_std + pause_mean, predicted * std + mean)
-        return np.asarray(np.exp(log), np.float32)
+        return np.asarray(np.where(silent, predicted * pause_std + pause_mean, predicted * std + mean), np.float32)
 
-    def frames(self, row: PhoneRow, edges: NDArray[np.int32], liveliness: float = 1.0) -> Frames:
+    def frames(self, row: PhoneRow, edges: NDArray[np.int32], liveliness: float = 1.0, arousal: float = 0.0) -> Frames:
         """Predicted WORLD frames float32 [edges[-1], WIDTH]. `liveliness` is the exponent of the
         global variance compensation (Toda & Tokuda 2007, in its simple post-filter form) on energy and pitch, the
-        envelope goes 1.4 times as far. Measured on kathleen, 40 sentences: 35 % word errors at 1.0, 31 % at 1.4, where
+        envelope goes 1.4 times as far. `arousal` as in `durations`: it changes timbre and melody, not the mean pitch,
+        which the direction plan sets. Measured on kathleen, 40 sentences: 35 % word errors at 1.0, 31 % at 1.4, where
         her recordings have 29 %."""
+        spoken = np.repeat([index >= 0 for index in row.word], np.diff(edges))
+        out = self._normal_frames(row, edges, 0.0)
+        if arousal and self.sizes.style and spoken.any():
+            moved = self._normal_frames(row, edges, arousal)
+            moved[:, LF0] += out[spoken, LF0].mean() - moved[spoken, LF0].mean()
+            out = moved
+        if spoken.any():
+            centre = out[spoken].mean(axis=0)
+            scale = self.variance**liveliness
+            scale[1:CEPSTRA] **= _ARTICULATION
+            lively = centre + (out - centre) * scale
+            columns = np.r_[0:CEPSTRA, LF0]
+            weight = np.convolve(spoken.astype(np.float32), np.hanning(13) / np.hanning(13).sum(), "same")[:, None]
+            out[:, columns] = weight * lively[:, columns] + (1 - weight) * out[:, columns]
+        return np.asarray(out * self.std + self.mean, np.float32)
+
+    def _normal_frames(self, row: PhoneRow, edges: NDArray[np.int32], arousal: float) -> Frames:
         ids, description = describe(row)
+        description = styled(description, self.sizes, arousal)
         owner, position = frame_positions(edges, self.sizes.stack)
         with torch.no_grad():
             out = self.acoustic(
@@ -80,17 +115,7 @@ class VoiceModel:
                 torch.from_numpy(owner)[None],
                 torch.from_numpy(position)[None],
             )[0].numpy()
-        out = out[: int(edges[-1])]
-        spoken = np.repeat([index >= 0 for index in row.word], np.diff(edges))
-        if spoken.any():
-            centre = out[spoken].mean(axis=0)
-            scale = self.variance**liveliness
-            scale[1:CEPSTRA] **= _ARTICULATION
-            lively = centre + (out - centre) * scale
-            columns = np.r_[0:CEPSTRA, LF0]
-            weight = np.convolve(spoken.astype(np.float32), np.hanning(13) / np.hanning(13).sum(), "same")[:, None]
-            out[:, columns] = weight * lively[:, columns] + (1 - weight) * out[:, columns]
-        return np.asarray(out * self.std + self.mean, np.float32)
+        return np.asarray(out[: int(edges[-1])], np.float32)
 
     def sound(self, frames: Frames) -> Wave:
         """The wave at 24 kHz of [frames, WIDTH], with the person's own long-term spectrum."""
@@ -110,6 +135,7 @@ class VoiceModel:
             "language": self.language.value,
             "clips": self.clip_index,
             "least": self.listener.least,
+            "base": self.base,
         }
         metadata = {
             "format": FORMAT,
@@ -118,7 +144,7 @@ class VoiceModel:
             "own": json.dumps(own, ensure_ascii=False),
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({key: value.contiguous() for key, value in tensors.items()}, path, metadata=metadata)
+        save_tensors(tensors, path, metadata)
 
     @staticmethod
     def load(path: Path) -> "VoiceModel":
@@ -144,10 +170,17 @@ class VoiceModel:
                 sizes, acoustic.eval(), duration.eval(), arrays["mean"], arrays["std"], arrays["variance"],
                 arrays["duration_stats"], arrays["tone"], float(own["tone_level"]), Language(own["language"]),
                 arrays["clips"], own["clips"], Listener(arrays["ear_mean"], arrays["ear_scale"], float(own["least"])),
-                arrays["colour"],
+                arrays["colour"], own.get("base", ""),
             )  # fmt: skip
         except (KeyError, RuntimeError, ValueError) as error:
             raise ModelRefused("the voice model has another shape", where=path.name, remedy="train it again") from error
+
+
+def styled(description: NDArray[np.float32], sizes: Sizes, arousal: float) -> NDArray[np.float32]:
+    """The description with the columns that say how the utterance is spoken."""
+    if not sizes.style:
+        return description
+    return np.hstack([description, np.full((len(description), sizes.style), arousal, np.float32)])
 
 
 def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

@@ -1,7 +1,9 @@
-"""The networks of the tier-0 voice. torch only; LSTMs because they learn from minutes on a CPU core.
+"""The networks of the voice. torch only; LSTMs because they learn from minutes on a CPU core.
 
-Two "speakers" share every weight but a small code vector: 0 is the practice voice (espeak-ng), 1 the person. What the
-practice voice teaches about a phone the person never recorded reaches the person through the shared weights.
+All speakers share every weight but a small code vector: 0 is the practice voice (espeak-ng), 1 the person, the others
+are those of a base voice (tier 1). What they teach about a phone the person never recorded reaches the person through
+the shared weights. A base voice stays as it is when a person is learned: adapters (Houlsby et al. 2019) beside its
+layers, heard for the person only, take up the difference.
 """
 
 from dataclasses import dataclass
@@ -27,6 +29,30 @@ class Sizes:
     layers: int = 2
     duration_hidden: int = 48
     speaker: int = 8
+    speakers: int = 2
+    style: int = 0  # columns of a description that say how the utterance is spoken (tier 1: arousal)
+    adapter: int = 0  # units of the person's adapters, 0 for none
+
+
+class Adapter(nn.Module):
+    """What the person has of their own: a bottleneck beside a layer, silent until trained and for everybody else."""
+
+    def __init__(self, width: int, units: int) -> None:
+        super().__init__()
+        self.down, self.up = nn.Linear(width, units), nn.Linear(units, width)
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(self.up.bias)
+
+    def forward(self, hidden: Tensor, speaker: Tensor) -> Tensor:
+        """[B, T, width] of `speaker` int64 [B]."""
+        out: Tensor = (
+            hidden + self.up(torch.relu(self.down(hidden))) * (speaker == PERSON).to(hidden.dtype)[:, None, None]
+        )
+        return out
+
+
+def _adapter(width: int, units: int) -> Adapter | None:
+    return Adapter(width, units) if units else None
 
 
 class PhoneEncoder(nn.Module):
@@ -36,8 +62,9 @@ class PhoneEncoder(nn.Module):
     def __init__(self, sizes: Sizes, hidden: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(sizes.phones, sizes.phone_embedding)
-        self.speaker = nn.Embedding(2, sizes.speaker)
-        self.inner = nn.Linear(sizes.phone_embedding + sizes.description + sizes.speaker, 2 * hidden)
+        self.speaker = nn.Embedding(sizes.speakers, sizes.speaker)
+        self.inner = nn.Linear(sizes.phone_embedding + sizes.description + sizes.style + sizes.speaker, 2 * hidden)
+        self.adapter = _adapter(4 * hidden, sizes.adapter)
         self.lstm = nn.LSTM(2 * hidden, hidden, batch_first=True, bidirectional=True)
 
     def forward(self, ids: Tensor, description: Tensor, speaker: Tensor, lengths: Tensor) -> Tensor:
@@ -46,7 +73,8 @@ class PhoneEncoder(nn.Module):
         hidden = torch.relu(self.inner(torch.cat([self.embedding(ids), description, code], dim=2)))
         packed = nn.utils.rnn.pack_padded_sequence(hidden, lengths, batch_first=True, enforce_sorted=False)
         out, _ = nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=ids.shape[1])
-        return torch.cat([out, hidden], dim=2)
+        both = torch.cat([out, hidden], dim=2)
+        return both if self.adapter is None else self.adapter(both, speaker)
 
 
 class AcousticModel(nn.Module):
@@ -66,6 +94,7 @@ class AcousticModel(nn.Module):
             bidirectional=True,
             dropout=0.2 if sizes.layers > 1 else 0.0,
         )
+        self.adapter = _adapter(2 * sizes.frame_hidden, sizes.adapter)
         self.leave = nn.Linear(2 * sizes.frame_hidden, sizes.stack * sizes.width)
 
     def forward(
@@ -77,7 +106,10 @@ class AcousticModel(nn.Module):
         spread = torch.gather(phones, 1, owner[:, :, None].expand(-1, -1, phones.shape[2]))
         code = self.encoder.speaker(speaker)[:, None, :].expand(-1, owner.shape[1], -1)
         hidden = self.dropout(torch.relu(self.enter(torch.cat([spread, position, code], dim=2))))
-        out = self.leave(self.dropout(self.lstm(hidden)[0]))
+        spoken = self.lstm(hidden)[0]
+        if self.adapter is not None:
+            spoken = self.adapter(spoken, speaker)
+        out = self.leave(self.dropout(spoken))
         frames: Tensor = out.reshape(out.shape[0], -1, self.sizes.width)
         return frames
 

@@ -30,6 +30,7 @@ from memorial_tasks.voice.text.units import PAUSE_NONE, PAUSE_SHORT, Word
 
 MINIMUM_SECONDS = 20.0
 _LONG_FILE, _LONGEST = 20.0, 12.0
+Reads = Callable[[str, Language], list[Word]]
 
 
 @dataclass
@@ -69,9 +70,18 @@ def prepare_voice(
     pieces = _choose(pieces, findings)
     pieces = _transcribe(pieces, language, findings, progress)
     with Espeak() as espeak:
-        pieces = _align(pieces, language, FrontEnd(espeak, lexicon), espeak, findings, progress)
+        pieces = _align(pieces, language, FrontEnd(espeak, lexicon).words, espeak, findings, progress)
     _require(pieces, findings)
     return _analyse(pieces, language, findings, progress)
+
+
+def prepare_reading(
+    files: Sequence[Path], transcripts: Mapping[str, str], language: Language, espeak: Espeak, reads: Reads
+) -> list[Utterance]:
+    """The utterances of one speaker of a corpus made for this purpose: its transcripts are true and complete, and
+    nothing of it is too little. `transcripts` maps a file's stem to its words, `reads` turns them into phones."""
+    pieces = [piece for path in files for piece in _pieces(path, transcripts[path.stem].strip())]
+    return _utterances(_align(pieces, language, reads, espeak, [], lambda fraction, message: None))
 
 
 def _pieces(path: Path, text: str) -> list[_Piece]:
@@ -182,7 +192,7 @@ class Recogniser:
 def _align(
     pieces: list[_Piece],
     language: Language,
-    front: FrontEnd,
+    reads: Reads,
     espeak: Espeak,
     findings: list[Finding],
     progress: Callable[[float, str], None],
@@ -192,7 +202,7 @@ def _align(
     failed = 0
     for number, piece in enumerate(pieces):
         progress(0.45 + 0.25 * number / max(1, len(pieces)), "aligning words")
-        piece.words = front.words(piece.text, language)
+        piece.words = reads(piece.text, language)
         if not piece.words:
             failed += 1
             continue
@@ -296,9 +306,9 @@ def _heard_pauses(timed: TimedRow) -> TimedRow:
     return TimedRow(PhoneRow(row.phones, row.word, words), timed.edges)
 
 
-def _analyse(
-    pieces: list[_Piece], language: Language, findings: list[Finding], progress: Callable[[float, str], None]
-) -> Corpus:
+def _utterances(
+    pieces: list[_Piece], progress: Callable[[float, str], None] = lambda fraction, message: None
+) -> list[Utterance]:
     pitch = pitch_range([piece.wave for piece in pieces])
     utterances = []
     for number, piece in enumerate(pieces):
@@ -317,6 +327,13 @@ def _analyse(
                 piece.quality.snr,
             )
         )  # fmt: skip
+    return utterances
+
+
+def _analyse(
+    pieces: list[_Piece], language: Language, findings: list[Finding], progress: Callable[[float, str], None]
+) -> Corpus:
+    utterances = _utterances(pieces, progress)
     voiced = np.concatenate([u.frames[u.frames[:, VUV] > 0.5, LF0] for u in utterances]) if utterances else np.zeros(0)
     if voiced.size < 100:
         raise InputRefused(

@@ -19,11 +19,16 @@ class Recipe:
     duration_steps: int
     batch: int = 8
     window: int = 120  # stacked frames
+    stack: int = 2  # frames of 5 ms predicted at once
+    alone: int = 0  # of `steps`, the last ones, on the person alone
     phone_hidden: int = 64
     frame_hidden: int = 128
     layers: int = 2
+    duration_hidden: int = 48
     mix: float = 0.25
     rate: float = 2.5e-3
+    duration_rate: float = 2e-3
+    adapter: int = 0  # units of a person's adapters beside the layers of a base voice
     adversarial: float = 0.0
     adversarial_steps: int = 0
 
@@ -39,13 +44,50 @@ RECIPES = {
 }
 
 
+# The person on top of a base voice: only what is theirs is learned, so few steps do.
+TUNING = {
+    "tiny": Recipe(practice=26, first=0, steps=100, duration_steps=40, adapter=16, batch=8, rate=2e-3),
+    "cpu": Recipe(practice=60, first=0, steps=250, duration_steps=100, adapter=32, batch=16, rate=2e-3),
+    "production": Recipe(practice=300, first=0, steps=3000, duration_steps=600, adapter=64, batch=16, rate=1e-3),
+}
+# `mix` is the share of generated speech, which knows both languages whatever the corpora speak.
+BASES = {
+    "tiny": Recipe(
+        practice=4, first=0, steps=60, duration_steps=40, batch=4, window=40, stack=4, phone_hidden=16, frame_hidden=32,
+        duration_hidden=16, layers=1,
+    ),
+    "cpu": Recipe(
+        practice=60, first=0, steps=1400, duration_steps=400, batch=16, window=60, stack=4, phone_hidden=96,
+        frame_hidden=160, duration_hidden=64,
+    ),
+    "production": Recipe(
+        practice=600, first=0, steps=60_000, duration_steps=8000, batch=32, phone_hidden=192, frame_hidden=384,
+        duration_hidden=96, mix=0.1, rate=1e-3,
+    ),
+}  # fmt: skip
+
+
+def base_recipe(config: str) -> Recipe:
+    """The recipe for a base voice called `config`. Raises `InputRefused` for another name."""
+    return _named(BASES, config)
+
+
+def tuning_recipe(config: str) -> Recipe:
+    """The recipe for a person on top of a base voice called `config`. Raises `InputRefused` for another name."""
+    return _named(TUNING, config)
+
+
 def recipe(config: str) -> Recipe:
     """The recipe called `config`. Raises `InputRefused` for another name."""
-    if config not in RECIPES:
+    return _named(RECIPES, config)
+
+
+def _named(recipes: dict[str, Recipe], config: str) -> Recipe:
+    if config not in recipes:
         raise InputRefused(
-            [Problem("voice.config", f"no training recipe {config!r}", f"use one of {', '.join(RECIPES)}", "config")]
+            [Problem("voice.config", f"no training recipe {config!r}", f"use one of {', '.join(recipes)}", "config")]
         )
-    return RECIPES[config]
+    return recipes[config]
 
 
 def learning_rate(step: int, total: int, top: float) -> float:

@@ -192,7 +192,7 @@ def replace_pace(line: DirectedLine, pace: float) -> DirectedLine:
 def hear_line(model: VoiceModel, wave: Wave, timed: TimedRow) -> list[WordHeard]:
     """Every word of `timed` looked for in `wave` again, from the sound alone."""
     middle = float(np.exp(model.mean[LF0]))
-    frames = analyse(wave, PitchRange(max(55.0, middle * 0.45), min(600.0, middle * 2.4)))
+    frames = analyse(wave, PitchRange(max(55.0, middle * 0.45), min(600.0, middle * 2.4)), breath=False)
     return model.listener.hear((frames - model.mean) / model.std, timed)
 
 

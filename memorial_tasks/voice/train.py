@@ -1,42 +1,39 @@
-"""Training of the tier-0 voice: practice speech and the person's own together, then mostly the person.
+"""From a person's prepared speech to their voice: tier 0 from their minutes alone, tier 1 on top of a base voice.
 
-Everything is drawn from (seed, step), the weights and the optimiser are saved every few seconds, so a killed training
-continues where it stopped and ends with the same model as an undisturbed one.
+Tier 0 learns practice speech and the person's own together, then mostly the person. Tier 1 takes a base voice as it is
+and learns only what the person has of their own (`networks.Adapter`, their code, the last layer).
 """
 
-import json
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
-from safetensors.torch import save_file
 from scipy import signal
-from torch import Tensor, nn
-from torch.nn import functional
 
 from memorial_tasks.domain.words import Language
 from memorial_tasks.voice.audio import RATE, Wave, set_loudness
-from memorial_tasks.voice.batches import Example, Window, choose, windows
+from memorial_tasks.voice.base import Base
+from memorial_tasks.voice.batches import Example
 from memorial_tasks.voice.corpus import Corpus, Utterance
+from memorial_tasks.voice.examples import arousals, duration_statistics, example, spoken_frames, statistics
 from memorial_tasks.voice.features import CEPSTRA, LF0, VUV, WIDTH, Frames, resynthesise
+from memorial_tasks.voice.learn import Progress, Run
 from memorial_tasks.voice.listen import fit
 from memorial_tasks.voice.material import practice_readings, room_tone
 from memorial_tasks.voice.model import VoiceModel
-from memorial_tasks.voice.networks import PERSON, PRACTICE, AcousticModel, Discriminator, DurationModel, Sizes
+from memorial_tasks.voice.networks import PERSON, PRACTICE, Sizes
 from memorial_tasks.voice.own_words import keep_clips
-from memorial_tasks.voice.phones import PHONES, SILENCE
-from memorial_tasks.voice.recipe import Recipe, learning_rate
-from memorial_tasks.voice.sequence import DESCRIPTION, TimedRow, describe
+from memorial_tasks.voice.phones import PHONES
+from memorial_tasks.voice.recipe import Recipe
+from memorial_tasks.voice.sequence import DESCRIPTION, TimedRow
 
-Progress = Callable[[float, str], None]
-_SAVE_EVERY = 12.0  # seconds
+_OWN = ("adapter", "speaker", "leave")  # what a person changes of a base voice, by the names of the networks' parts
+_Rows = list[tuple[TimedRow, Frames]]
 
 
 @dataclass
@@ -49,6 +46,18 @@ class Trained:
     resumed: bool
 
 
+@dataclass(frozen=True)
+class _Speech:
+    """What a training learns from: the person's utterances and the generated ones, both in the person's space."""
+
+    learn: tuple[Utterance, ...]
+    held_out: tuple[Utterance, ...]
+    own: _Rows
+    practice: _Rows
+    mean: Frames
+    std: Frames
+
+
 def train_voice(
     corpus: Corpus,
     texts: Sequence[tuple[str, Language]],
@@ -57,47 +66,91 @@ def train_voice(
     seed: int = 0,
     progress: Progress = lambda fraction, message: None,
     save_checkpoint: Callable[[], None] = lambda: None,
+    base: Base | None = None,
 ) -> Trained:
-    """Train a voice from `corpus`. `texts` are the script's lines: practice speech reads them too, so that every
-    sound of the film has been heard once. `checkpoints` is a folder that survives a kill after `save_checkpoint()`."""
+    """Train a voice from `corpus`, of tier 1 with a `base`, of tier 0 without. `texts` are the script's lines: practice
+    speech reads them too, so that every sound of the film has been heard once. `checkpoints` is a folder that survives
+    a kill after `save_checkpoint()`; both tiers may share it."""
     torch.set_num_threads(max(1, min(2, torch.get_num_threads())))
+    torch.set_flush_denormal(True)
     learn, held_out = hold_out(corpus)
     progress(0.0, "generating practice speech")
     practice = practice_readings(corpus, texts, recipe.practice, checkpoints / "practice", seed, progress)
     save_checkpoint()
-    mean, std = _statistics(learn)
-    practice_rows = to_person(practice, learn, mean, std)
-    examples = [_example(u.timed, (u.frames - mean) / std, PERSON) for u in learn]
-    heard = phone_pairs([u.timed for u in learn])
-    examples += [_example(timed, frames, PRACTICE, practice=True) for timed, frames in practice_rows]
-    recipe = replace(recipe, mix=float(np.clip(unheard([timed for timed, _ in practice_rows], heard), recipe.mix, 0.6)))
-    stats = _duration_statistics(examples)
+    mean, std = statistics(learn)
+    own = [(u.timed, np.asarray((u.frames - mean) / std, np.float32)) for u in learn]
+    speech = _Speech(learn, held_out, own, to_person(practice, learn, mean, std), mean, std)
+    path = checkpoints / ("voice-training.safetensors" if base is None else "voice-tuning.safetensors")
+    torch.manual_seed(seed)
+    if base is None:
+        run = _from_nothing(speech, recipe, seed, path, progress, save_checkpoint)
+    else:
+        run = _from_base(speech, base, recipe, seed, path, progress, save_checkpoint)
+    run.resume()
+    run.train()
+    return Trained(_model(corpus, speech, run, base), held_out, run.curves, run.resumed)
+
+
+def _from_nothing(
+    speech: _Speech, recipe: Recipe, seed: int, path: Path, progress: Progress, save_checkpoint: Callable[[], None]
+) -> Run:
+    heard = phone_pairs([u.timed for u in speech.learn])
+    examples = [example(timed, frames, PERSON) for timed, frames in speech.own]
+    examples += [example(timed, frames, PRACTICE) for timed, frames in speech.practice]
+    mix = float(np.clip(unheard([timed for timed, _ in speech.practice], heard), recipe.mix, 0.6))
     sizes = Sizes(
         len(PHONES),
         DESCRIPTION,
         WIDTH,
+        stack=recipe.stack,
         phone_hidden=recipe.phone_hidden,
         frame_hidden=recipe.frame_hidden,
         layers=recipe.layers,
     )
-    torch.manual_seed(seed)
-    run = _Run(
-        recipe, examples, sizes, stats, seed, checkpoints / "voice-training.safetensors", progress, save_checkpoint
+    stats = duration_statistics(examples, 2)
+    return Run(replace(recipe, mix=mix), examples, sizes, stats, seed, path, progress, save_checkpoint)
+
+
+def _from_base(
+    speech: _Speech,
+    base: Base,
+    recipe: Recipe,
+    seed: int,
+    path: Path,
+    progress: Progress,
+    save_checkpoint: Callable[[], None],
+) -> Run:
+    own: list[Example] = []
+    for (timed, frames), arousal in zip(speech.own, arousals(speech.learn), strict=True):
+        own.append(example(timed, frames, PERSON, arousal))
+    sizes, acoustic, duration = base.for_person(recipe.adapter)
+    stats = np.stack([base.stats[PRACTICE], duration_statistics(own, 2)[PERSON]])
+    return Run(
+        replace(recipe, mix=0.0, first=0),
+        own,
+        sizes,
+        stats,
+        seed,
+        path,
+        progress,
+        save_checkpoint,
+        ready=(acoustic, duration),
+        trainable=lambda name: any(part in name.split(".") for part in _OWN),
     )
-    resumed = run.resume()
-    run.train()
-    acoustic, duration = run.acoustic.eval(), run.duration.eval()
-    tone, level = room_tone(learn)
-    own_rows = [(u.timed, (u.frames - mean) / std) for u in learn]
-    ear = fit([*practice_rows, *own_rows], own_rows)
+
+
+def _model(corpus: Corpus, speech: _Speech, run: Run, base: Base | None) -> VoiceModel:
+    """The trained networks with everything else a voice needs, fitted on the person's recordings."""
+    tone, level = room_tone(speech.learn)
     model = VoiceModel(
-        sizes, acoustic, duration, mean, std, np.ones(WIDTH, np.float32), stats[PERSON], tone, level, corpus.language,
-        np.zeros(0, np.int16), [], ear, np.ones(513, np.float32),
+        run.acoustic.sizes, run.acoustic.eval(), run.duration.eval(), speech.mean, speech.std,
+        np.ones(WIDTH, np.float32), run.stats[PERSON], tone, level, corpus.language, np.zeros(0, np.int16), [],
+        fit([*speech.practice, *speech.own], speech.own), np.ones(513, np.float32), base.name if base else "",
     )  # fmt: skip
-    model.variance = liveliness(model, learn)
-    model.colour = colour(model, learn)
+    model.variance = liveliness(model, speech.learn)
+    model.colour = colour(model, speech.learn)
     model.clips, model.clip_index = keep_clips(corpus.utterances)
-    return Trained(model, held_out, run.curves, resumed)
+    return model
 
 
 def hold_out(corpus: Corpus) -> tuple[tuple[Utterance, ...], tuple[Utterance, ...]]:
@@ -109,20 +162,6 @@ def hold_out(corpus: Corpus) -> tuple[tuple[Utterance, ...], tuple[Utterance, ..
     away = set(order.tolist())
     learn = tuple(u for number, u in enumerate(corpus.utterances) if number not in away)
     return learn, tuple(corpus.utterances[number] for number in sorted(away))
-
-
-def _spoken(timed: TimedRow) -> NDArray[np.bool_]:
-    spoken = np.array([phone.name != SILENCE for phone in timed.row.phones], np.bool_)
-    return np.repeat(spoken, np.diff(timed.edges))
-
-
-def _statistics(utterances: Sequence[Utterance]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    speech = np.concatenate([u.frames[_spoken(u.timed)] for u in utterances])
-    mean, std = speech.mean(axis=0), speech.std(axis=0) + 1e-4
-    voiced = speech[speech[:, VUV] > 0.5, LF0]
-    mean[LF0], std[LF0] = voiced.mean(), voiced.std() + 1e-3
-    mean[VUV], std[VUV] = 0.5, 0.5
-    return mean.astype(np.float32), std.astype(np.float32)
 
 
 def _phone_means(rows: Sequence[tuple[TimedRow, Frames]]) -> dict[str, tuple[NDArray[np.float64], int]]:
@@ -145,11 +184,7 @@ def to_person(
     First both are normalised by their own mean and spread; then a linear map of the cepstra, fitted by ridge
     regression on the phones both have said, brings the practice voice's phones near the person's.
     """
-    speech = np.concatenate([frames[_spoken(timed)] for timed, frames in practice])
-    own_mean, own_std = speech.mean(axis=0), speech.std(axis=0) + 1e-4
-    voiced = speech[speech[:, VUV] > 0.5, LF0]
-    own_mean[LF0], own_std[LF0] = voiced.mean(), voiced.std() + 1e-3
-    own_mean[VUV], own_std[VUV] = 0.5, 0.5
+    own_mean, own_std = statistics(practice)
     normal = [(timed, ((frames - own_mean) / own_std).astype(np.float32)) for timed, frames in practice]
     theirs = _phone_means(normal)
     ours = _phone_means([(u.timed, (u.frames - mean) / std) for u in learn])
@@ -183,46 +218,13 @@ def unheard(rows: Sequence[TimedRow], heard: Mapping[tuple[str, str], int]) -> f
     return sum(count for pair, count in pairs.items() if pair not in heard) / max(1, sum(pairs.values()))
 
 
-def _example(
-    timed: TimedRow,
-    frames: Frames,
-    speaker: int,
-    practice: bool = False,
-) -> Example:
-    ids, description = describe(timed.row)
-    count = min(len(frames), int(timed.edges[-1]))
-    return Example(
-        ids, description, np.minimum(timed.edges, count), frames[:count].astype(np.float32), speaker, practice
-    )
-
-
-def _duration_statistics(examples: Sequence[Example]) -> NDArray[np.float32]:
-    """[2 speakers, 4]: mean and std of log frames of phones, then of pauses inside an utterance."""
-    out = np.zeros((2, 4), np.float32)
-    for speaker in (PRACTICE, PERSON):
-        phones, pauses = [], []
-        for example in (e for e in examples if e.speaker == speaker and e.practice == (speaker == PRACTICE)):
-            log = np.log(np.maximum(np.diff(example.edges), 1))
-            phones.append(log[example.ids != 0])
-            pauses.append(log[1:-1][example.ids[1:-1] == 0])
-        spoken = np.concatenate(phones) if phones else np.zeros(1)
-        silent = np.concatenate(pauses) if pauses else np.zeros(0)
-        out[speaker] = (
-            spoken.mean(),
-            spoken.std() + 0.05,
-            silent.mean() if silent.size > 4 else np.log(45.0),
-            silent.std() + 0.1 if silent.size > 4 else 0.4,
-        )
-    return out
-
-
 def liveliness(model: VoiceModel, utterances: Sequence[Utterance]) -> NDArray[np.float32]:
     """Ratio of the spread of real frames to that of predicted ones, per column, over up to 30 utterances."""
     real: list[NDArray[np.float32]] = []
     made: list[NDArray[np.float32]] = []
     for utterance in utterances[:: max(1, len(utterances) // 30)]:
         predicted = model.frames(utterance.timed.row, utterance.timed.edges, liveliness=0.0)
-        spoken = _spoken(utterance.timed)[: len(predicted)]
+        spoken = spoken_frames(utterance.timed)[: len(predicted)]
         voiced = spoken & (utterance.frames[: len(predicted), VUV] > 0.5)
         if voiced.sum() < 20:
             continue
@@ -259,209 +261,3 @@ def _long_term(waves: Sequence[Wave]) -> NDArray[np.float64]:
         + 1e-12,
         np.float64,
     )
-
-
-class _Run:
-    """One training with its state; `train` may be interrupted after any step and taken up by `resume`."""
-
-    def __init__(
-        self,
-        recipe: Recipe,
-        examples: list[Example],
-        sizes: Sizes,
-        duration_stats: NDArray[np.float32],
-        seed: int,
-        path: Path,
-        progress: Progress,
-        save_checkpoint: Callable[[], None],
-    ) -> None:
-        self.recipe, self.examples, self.seed, self.path = recipe, examples, seed, path
-        self.progress, self.save_checkpoint = progress, save_checkpoint
-        self.acoustic, self.duration = AcousticModel(sizes), DurationModel(sizes)
-        self.judge = Discriminator(CEPSTRA - 1)
-        self.stats = duration_stats
-        self.optimisers = {
-            "acoustic": torch.optim.Adam(self.acoustic.parameters(), recipe.rate),
-            "duration": torch.optim.Adam(self.duration.parameters(), 2e-3),
-            "judge": torch.optim.Adam(self.judge.parameters(), 5e-4),
-        }
-        self.step = 0
-        self.total = recipe.duration_steps + recipe.first + recipe.steps + recipe.adversarial_steps
-        self.curves: dict[str, list[tuple[int, float]]] = {}
-        self._saved = time.monotonic()
-        lengths = np.array([len(example.frames) for example in examples], np.float64)
-        practice = np.array([example.practice for example in examples])
-        self._weights = [np.where(practice, lengths, 0), np.where(practice, 0, lengths)]
-
-    def _modules(self) -> dict[str, nn.Module]:
-        return {"acoustic": self.acoustic, "duration": self.duration, "judge": self.judge}
-
-    def _draw(self, count: int, mix: float, step_seed: int) -> NDArray[np.int64]:
-        practice = round(count * mix) if self._weights[PRACTICE].sum() > 0 else 0
-        parts = [
-            choose(self.examples, self._weights[speaker], amount, step_seed * 2 + speaker)
-            for speaker, amount in ((PRACTICE, practice), (PERSON, count - practice))
-            if amount
-        ]
-        return np.concatenate(parts)
-
-    def train(self) -> None:
-        """Run the remaining steps."""
-        self.acoustic.train()
-        self.duration.train()
-        losses: list[float] = []
-        name = ""
-        while self.step < self.total:
-            torch.manual_seed(self.seed * 1_000_003 + self.step)
-            before = name
-            name, loss = self._one(self.step)
-            losses = [*losses, loss] if name == before else [loss]
-            self.step += 1
-            if self.step % 25 == 0 or self.step == self.total:
-                self.curves.setdefault(name, []).append((self.step, round(float(np.mean(losses)), 4)))
-                losses = []
-                self.progress(0.1 + 0.8 * self.step / self.total, f"training step {self.step} of {self.total}")
-            if time.monotonic() - self._saved > _SAVE_EVERY:
-                self.save()
-
-    def _one(self, step: int) -> tuple[str, float]:
-        recipe = self.recipe
-        if step < recipe.duration_steps:
-            return "duration", self._duration_step(step)
-        step -= recipe.duration_steps
-        if step < recipe.first + recipe.steps:
-            mix = 0.5 if step < recipe.first else recipe.mix
-            return "acoustic", self._acoustic_step(step, mix)
-        return "adversarial", self._adversarial_step(step)
-
-    def _duration_step(self, step: int) -> float:
-        mix = 0.5 if step < self.recipe.duration_steps // 2 else self.recipe.mix
-        numbers = self._draw(16, mix, self.seed * 7919 + step)
-        chosen = [self.examples[int(number)] for number in numbers]
-        size = max(len(example.ids) for example in chosen)
-        ids = torch.zeros(len(chosen), size, dtype=torch.int64)
-        description = torch.zeros(len(chosen), size, chosen[0].description.shape[1])
-        target = torch.zeros(len(chosen), size)
-        mask = torch.zeros(len(chosen), size)
-        for row, example in enumerate(chosen):
-            count = len(example.ids)
-            mean, std, pause_mean, pause_std = self.stats[PRACTICE if example.practice else PERSON]
-            log = np.log(np.maximum(np.diff(example.edges), 1))
-            normal = np.where(example.ids == 0, (log - pause_mean) / pause_std, (log - mean) / std)
-            ids[row, :count] = torch.from_numpy(example.ids)
-            description[row, :count] = torch.from_numpy(example.description)
-            target[row, :count] = torch.from_numpy(normal.astype(np.float32))
-            # the silence around an utterance is an accident of cutting
-            mask[row, 1 : count - 1] = 1.0
-        speakers = torch.tensor([example.speaker for example in chosen])
-        lengths = torch.tensor([len(example.ids) for example in chosen])
-        out = self.duration(ids, description, speakers, lengths)
-        loss = (functional.smooth_l1_loss(out, target, reduction="none") * mask).sum() / mask.sum()
-        self._update("duration", self.duration, loss, learning_rate(step, self.recipe.duration_steps, 2e-3))
-        return float(loss.detach())
-
-    def _batch(self, step: int, mix: float) -> Window:
-        numbers = self._draw(self.recipe.batch, mix, self.seed * 104_729 + step)
-        return windows(self.examples, numbers, self.recipe.window, self.acoustic.sizes.stack, self.seed * 31 + step)
-
-    def _predict(self, batch: Window) -> Tensor:
-        out: Tensor = self.acoustic(
-            batch.ids, batch.description, batch.speaker, batch.lengths, batch.owner, batch.position
-        )
-        return out
-
-    def _acoustic_step(self, step: int, mix: float) -> float:
-        batch = self._batch(step, mix)
-        loss = frame_loss(self._predict(batch), batch.target, batch.mask)
-        total = self.recipe.first + self.recipe.steps
-        self._update("acoustic", self.acoustic, loss, learning_rate(step, total, self.recipe.rate))
-        return float(loss.detach())
-
-    def _adversarial_step(self, step: int) -> float:
-        """The seeds' audio GAN: LSTM generator against LSTM discriminator on the cepstra, in the person's windows.
-        The judge minimises -log D(x) - log(1 - D(G)), the voice the frame loss plus w * -log D(G), with w scaled by
-        the ratio of both losses (Saito et al. 2017)."""
-        batch = self._batch(step, 0.0)
-        predicted = self._predict(batch)
-        real, made = batch.target[:, :, 1:CEPSTRA], predicted[:, :, 1:CEPSTRA]
-        judge_loss = (
-            functional.softplus(-self.judge(real)).mean() + functional.softplus(self.judge(made.detach())).mean()
-        )
-        self._update("judge", self.judge, judge_loss, 5e-4)
-        plain = frame_loss(predicted, batch.target, batch.mask)
-        fooled = functional.softplus(-self.judge(made)).mean()
-        weight = self.recipe.adversarial * float(plain.detach()) / max(float(fooled.detach()), 1e-6)
-        self._update("acoustic", self.acoustic, plain + weight * fooled, self.recipe.rate * 0.1)
-        return float(judge_loss.detach())
-
-    def _update(self, name: str, module: nn.Module, loss: Tensor, rate: float) -> None:
-        optimiser = self.optimisers[name]
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(module.parameters(), 1.0)
-        optimiser.step()
-
-    def save(self) -> None:
-        """Write weights, optimiser state and the step to the checkpoint folder."""
-        tensors: dict[str, Tensor] = {}
-        for name, module in self._modules().items():
-            tensors |= {f"{name}/{key}": value.contiguous() for key, value in module.state_dict().items()}
-            for number, state in self.optimisers[name].state_dict()["state"].items():
-                tensors |= {f"adam.{name}/{number}/{key}": value.contiguous() for key, value in state.items()}
-        metadata = {
-            "step": str(self.step),
-            "total": str(self.total),
-            "seed": str(self.seed),
-            "sizes": json.dumps(asdict(self.acoustic.sizes)),
-            "curves": json.dumps(self.curves),
-        }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.path.with_suffix(".part")
-        save_file(tensors, draft, metadata=metadata)
-        draft.replace(self.path)
-        self.save_checkpoint()
-        self._saved = time.monotonic()
-
-    def resume(self) -> bool:
-        """Take up a checkpoint of the same training; False when there is none, or one of another architecture."""
-        if not self.path.is_file():
-            return False
-        with safe_open(self.path, "pt") as file:
-            metadata = file.metadata() or {}
-            own = (str(self.total), str(self.seed), json.dumps(asdict(self.acoustic.sizes)))
-            if tuple(metadata.get(key) for key in ("total", "seed", "sizes")) != own:
-                return False
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
-        for name, module in self._modules().items():
-            prefix = f"{name}/"
-            module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
-            states: dict[int, dict[str, Tensor]] = {}
-            prefix = f"adam.{name}/"
-            for key, value in tensors.items():
-                if key.startswith(prefix):
-                    number, field = key.removeprefix(prefix).split("/")
-                    states.setdefault(int(number), {})[field] = value
-            whole = self.optimisers[name].state_dict()
-            self.optimisers[name].load_state_dict({"state": states, "param_groups": whole["param_groups"]})
-        self.step = int(metadata["step"])
-        self.curves = {
-            key: [(int(a), float(b)) for a, b in value] for key, value in json.loads(metadata["curves"]).items()
-        }
-        return True
-
-
-_COLUMN_WEIGHT = torch.ones(WIDTH)
-_COLUMN_WEIGHT[LF0] = 3.0
-_COLUMN_WEIGHT[VUV] = 2.0
-
-
-def frame_loss(predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Mean squared error of normalised frames [B, T, WIDTH] under `mask` [B, T]; log F0 counts fully where the target
-    is voiced and a tenth elsewhere."""
-    error = (predicted - target) ** 2 * _COLUMN_WEIGHT
-    voiced = (target[:, :, VUV] > 0).float() * 0.9 + 0.1
-    weight = torch.ones_like(error)
-    weight[:, :, LF0] = voiced
-    return (error * weight * mask[:, :, None]).sum() / (mask.sum() * WIDTH)

@@ -1,5 +1,7 @@
 """Phone times agree with the truth that espeak-ng reports of its own speech."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from memorial_tasks.domain.words import Language
@@ -53,6 +55,13 @@ def test_sphinx_says_no_to_other_words_without_breaking(espeak: Espeak) -> None:
     words = FrontEnd(espeak).words(LINE * 3, Language.EN_US)
     aligner = SphinxAligner()
     assert aligner.align(np.zeros(4800, np.float32), words) is None
+
+
+def test_sphinx_says_no_to_a_word_without_phones(espeak: Espeak) -> None:
+    """pocketsphinx ends the whole process over an empty pronunciation."""
+    slow, _ = _readings(espeak, "We went home.", Language.EN_US)
+    words = [replace(slow.timed.row.words[0], phones=()), *slow.timed.row.words[1:]]
+    assert SphinxAligner().align(slow.audio, words) is None
 
 
 def test_a_path_never_goes_back_and_matches_ends() -> None:

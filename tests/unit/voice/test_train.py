@@ -15,10 +15,11 @@ from memorial_tasks.voice.audio import RATE, loudness
 from memorial_tasks.voice.corpus import Corpus
 from memorial_tasks.voice.espeak import Espeak
 from memorial_tasks.voice.features import LF0, PitchRange, analyse
+from memorial_tasks.voice.learn import frame_loss
 from memorial_tasks.voice.model import VoiceModel
 from memorial_tasks.voice.recipe import Recipe, recipe
 from memorial_tasks.voice.synthesize import RoomTone, read_lines, speak, speak_to
-from memorial_tasks.voice.train import Trained, frame_loss, train_voice
+from memorial_tasks.voice.train import Trained, train_voice
 
 SHORT = Recipe(
     practice=3, first=6, steps=14, duration_steps=10, batch=4, window=50, phone_hidden=16, frame_hidden=24, layers=1
@@ -60,7 +61,7 @@ def test_a_killed_training_ends_with_the_same_weights(corpus: Corpus, tmp_path: 
         pass
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("memorial_tasks.voice.train._SAVE_EVERY", 0.0)  # after every step
+        patch.setattr("memorial_tasks.voice.learn.SAVE_EVERY", 0.0)  # after every step
         with pytest.raises(Killed):
             train_voice(corpus, [], SHORT, tmp_path / "cut", seed=1, progress=impatient, save_checkpoint=kill)
     again = train_voice(corpus, [], SHORT, tmp_path / "cut", seed=1)
@@ -72,7 +73,7 @@ def test_a_killed_training_ends_with_the_same_weights(corpus: Corpus, tmp_path: 
 
 def test_a_checkpoint_of_other_networks_is_not_taken_up(corpus: Corpus, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("memorial_tasks.voice.train._SAVE_EVERY", 0.0)
+        patch.setattr("memorial_tasks.voice.learn.SAVE_EVERY", 0.0)
         train_voice(corpus, [], replace(SHORT, steps=2), tmp_path, seed=1)
     wider = train_voice(corpus, [], replace(SHORT, steps=2, frame_hidden=32), tmp_path, seed=1)
     assert not wider.resumed
@@ -89,9 +90,10 @@ def test_loss_counts_pitch_only_where_there_is_voice() -> None:
     made = target.clone()
     made[0, 0, LF0] = 1.0
     target[0, 0, LF0 + 1] = made[0, 0, LF0 + 1] = 1.0
-    voiced = frame_loss(made, target, torch.ones(1, 4))
+    person = torch.ones(1, dtype=torch.int64)
+    voiced = frame_loss(made, target, torch.ones(1, 4), person)
     target[0, 0, LF0 + 1] = made[0, 0, LF0 + 1] = -1.0
-    assert float(voiced) == pytest.approx(10 * float(frame_loss(made, target, torch.ones(1, 4))), rel=1e-4)
+    assert float(voiced) == pytest.approx(10 * float(frame_loss(made, target, torch.ones(1, 4), person)), rel=1e-4)
 
 
 def test_times_cover_the_track_and_name_every_word(trained: Trained) -> None:
