@@ -128,12 +128,14 @@ def learn_face(
     progress(0.94, "drawing the contact sheet")
     renderer = FaceRenderer(bank, Refiner(generators, plan.scale, bank) if generators else None)
     write_sheet([renderer.close_up(values) for values in SHEET], out / "sheet.png")
-    card = model_card(bank, plan, trained, rows, findings, generators, seed, time.monotonic() - started)
+    card = model_card(bank, plan, trained, rows, findings, generators, seed)
     card["portrait_gan"] = drawn
     card["base"] = {"sha256": hashlib.sha256(base.read_bytes()).hexdigest()} if base else None
+    # what another run of the same training would not repeat stays out of the file, so that its digest is the same
     (out / "card.json").write_text(json.dumps(card, ensure_ascii=False, indent=1), "utf-8")
     progress(1.0, "face trained")
-    return card
+    times = {"train_s": round(trained.seconds, 1) if trained else 0.0, "wall_s": round(time.monotonic() - started, 1)}
+    return card | times | {"resumed": trained.resumed if trained else False}
 
 
 def _on_cpu(network: RefinerNet) -> RefinerNet:
@@ -220,7 +222,6 @@ def model_card(
     findings: list[Finding],
     generators: dict[str, RefinerNet],
     seed: int,
-    seconds: float,
 ) -> dict[str, Any]:
     """What was used, how well it does on unseen photos, and what is weak, as a JSON document."""
     return {
@@ -241,9 +242,6 @@ def model_card(
         },
         "parameters": {name: sum(p.numel() for p in g.parameters()) for name, g in generators.items()},
         "steps": trained.steps if trained else 0,
-        "train_s": round(trained.seconds, 1) if trained else 0.0,
-        "wall_s": round(seconds, 1),
-        "resumed": trained.resumed if trained else False,
         "events": trained.events if trained else [],
         "curves": trained.curves if trained else [],
         "findings": [f.model_dump(mode="json") for f in findings],

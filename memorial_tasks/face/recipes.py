@@ -23,7 +23,6 @@ class Recipe:
     batch: int
     steps: int
     warm_up: int
-    seconds: float
     sources: int = 3
     ttur: str = "seed"
     clip: float = 5.0

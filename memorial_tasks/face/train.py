@@ -141,7 +141,7 @@ def train(
     `evaluate(patch, generator) -> dB` scores on photos never trained on; the best average seen is returned. A
     checkpoint in the folder `checkpoints` of the same recipe and seed is continued. `start` gives the weights to begin
     with (a base model's; see `base.py`), by patch. Every process of a `team` must be given the same pairs and the same
-    folder; its leader writes. Deterministic on a CPU as long as the time budget `recipe.seconds` does not end it early.
+    folder; its leader writes. Deterministic on a CPU: steps end it, never a clock.
     Raises `StepFailed` when training diverges again and again.
     """
     device = device or torch.device(team.device)
@@ -154,15 +154,15 @@ def train(
     last, good, failures = snapshot(*_pieces(parts, kept)), state.step, 0
     clock = _clock(device)
     started, last_save = clock() - state.seconds, time.monotonic()
-    while state.step < recipe.steps and state.seconds < recipe.seconds:
+    while state.step < recipe.steps:
         name = names[1] if len(names) > 1 and state.step % 3 == 2 else names[0]
         try:
             losses = _step(parts[name], pairs[name], recipe, seed, state, device, team)
         except torch.OutOfMemoryError:
             _halve_batch(state, parts, team)
             continue
-        losses = team.agree(losses | {"seconds": clock() - started})
-        state.seconds = losses.pop("seconds")
+        losses = team.agree(losses)
+        state.seconds = clock() - started
         if _ran_away(losses, state.best.get("l1:" + name, math.inf)):
             failures += 1
             restore(last, *_pieces(parts, kept))
@@ -183,10 +183,6 @@ def train(
             _save(checkpoints / CHECKPOINT, recipe, seed, parts, kept, state)
             save_checkpoint()
             last_save = time.monotonic()
-    if state.step < recipe.steps:
-        state.events.append(f"time budget of {recipe.seconds:.0f} s reached at step {state.step} of {recipe.steps}")
-        if evaluate is not None:
-            _judge(parts, kept, state, evaluate)
     if evaluate is None:
         kept = {name: part.average for name, part in parts.items()}
     if team.leads:
@@ -199,9 +195,8 @@ def train(
 
 
 def _tell(state: _State, recipe: Recipe, progress: Callable[[float, str], None]) -> None:
-    left = max(0.0, min(recipe.seconds - state.seconds, state.seconds / state.step * (recipe.steps - state.step)))
-    share = min(1.0, max(state.step / recipe.steps, state.seconds / recipe.seconds))
-    progress(share, f"step {state.step}, {left:.0f} s left")
+    left = state.seconds / state.step * (recipe.steps - state.step)
+    progress(state.step / recipe.steps, f"step {state.step}, {left:.0f} s left")
 
 
 def _ran_away(losses: Mapping[str, float], best: float) -> bool:

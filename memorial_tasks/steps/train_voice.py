@@ -50,4 +50,5 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
     write_curves(context.out, {f"voice/{name}": series for name, series in trained.curves.items()})
     card = write_card(context.out / "voice", corpus, trained, params.config, time.monotonic() - started)
     context.progress(1.0, "voice trained")
-    return {key: card[key] for key in ("tier", "minutes", "mcd_db", "wer_delta", "expected_quality", "train_s")}
+    keys = ("tier", "minutes", "mcd_db", "wer_delta", "expected_quality", "train_s", "resumed")
+    return {key: card[key] for key in keys}

@@ -54,7 +54,6 @@ def write_card(folder: Path, corpus: Corpus, trained: Trained, config: str, seco
         "minutes": round(minutes, 2),
         "utterances": len(corpus.utterances),
         "grades": {grade: sum(u.grade == grade for u in corpus.utterances) for grade in "ABC"},
-        "train_s": round(seconds, 1),
         "held_out": len(trained.held_out),
         "mcd_db": round(float(np.mean(scores)), 2) if scores else None,
         "pitch_rmse_cents": round(float(np.nanmean([cents for cents, _ in pitch])), 0) if pitch else None,
@@ -65,13 +64,13 @@ def write_card(folder: Path, corpus: Corpus, trained: Trained, config: str, seco
         "expected_quality": expected_quality(corpus),
         "improve": improvements(corpus),
         "curves": trained.curves,
-        "resumed": trained.resumed,
         "findings": [finding.model_dump(mode="json") for finding in corpus.findings],
         "method": "BiLSTM parametric synthesis trained on this person's recordings, WORLD vocoder",
     }
     folder.mkdir(parents=True, exist_ok=True)
+    # what another run of the same training would not repeat stays out of the file, so that its digest is the same
     (folder / "card.json").write_text(json.dumps(card, ensure_ascii=False, indent=1), "utf-8")
-    return card
+    return card | {"train_s": round(seconds, 1), "resumed": trained.resumed}
 
 
 def expected_quality(corpus: Corpus) -> str:

@@ -26,7 +26,7 @@ def test_the_refiner_trains_on_the_gpu_as_it_does_on_the_cpu(tmp_path: Path) -> 
     people = bank(TALKING)
     everyone = list(range(len(TALKING)))
     pairs = {n: weighted_pairs(people, p) for n, p in make_pairs(people, 0.5, [0], everyone, everyone).items()}
-    plan = replace(recipe("tiny"), steps=60, warm_up=30, seconds=60.0)
+    plan = replace(recipe("tiny"), steps=60, warm_up=30)
     losses = {}
     for device in ("cpu", "cuda"):
         done = train(pairs, plan, 1, tmp_path / device, lambda: None, lambda f, m: None, None, torch.device(device))

@@ -19,7 +19,7 @@ from memorial_tasks.face.learn import learn_face
 from memorial_tasks.face.recipes import recipe
 from memorial_tasks.face.render import FaceRenderer
 
-BRIEF = replace(recipe("tiny"), steps=24, warm_up=12, seconds=6.0, evaluate_every=12)
+BRIEF = replace(recipe("tiny"), steps=24, warm_up=12, evaluate_every=12)
 
 
 def quiet(fraction: float, message: str) -> None:

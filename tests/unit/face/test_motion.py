@@ -72,7 +72,7 @@ def test_the_switch_trains_a_temporal_discriminator_or_none(
     everyone = list(range(5))
     found = make_pairs(people, 0.5, [0], everyone, everyone)  # type: ignore[arg-type]
     plain: dict[str, Pairs] = {n: weighted_pairs(people, p) for n, p in found.items()}  # type: ignore[arg-type]
-    short = replace(recipe("tiny"), steps=12, warm_up=2, seconds=30.0, channels=(8, 16), batch=2, critic=4)
+    short = replace(recipe("tiny"), steps=12, warm_up=2, channels=(8, 16), batch=2, critic=4)
     weights = {}
     for temporal in (0.0, 0.5):
         plan, folder = replace(short, temporal=temporal), tmp_path / str(temporal)

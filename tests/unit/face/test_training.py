@@ -23,7 +23,7 @@ from memorial_tasks.face.render import FaceRenderer
 from memorial_tasks.face.train import Pairs, load_model, save_model, train
 
 SMALL = replace(
-    recipe("tiny"), channels=(8, 16), critic=4, batch=2, steps=12, warm_up=4, seconds=60.0, evaluate_every=6
+    recipe("tiny"), channels=(8, 16), critic=4, batch=2, steps=12, warm_up=4, evaluate_every=6
 )
 
 
@@ -166,7 +166,7 @@ def test_examined_photos_are_never_learned_from(people: object) -> None:
 def test_learning_beats_the_bare_warp_on_a_drawn_face(
     tmp_path: Path, people: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    brief = replace(recipe("tiny"), steps=40, warm_up=20, seconds=8.0, evaluate_every=20)
+    brief = replace(recipe("tiny"), steps=40, warm_up=20, evaluate_every=20)
     monkeypatch.setattr(learn, "recipe", lambda name: brief)
     save_bank(people, [], tmp_path / "bank")  # type: ignore[arg-type]
     saved: list[int] = []
