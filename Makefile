@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@# pyworld comes as source and its build asks for these three, without isolation because it needs pkg_resources.
 	$(PIP) install --quiet -c constraints.txt "setuptools>=77,<82" wheel numpy cython
-	$(PIP) install --quiet --no-build-isolation -c constraints.txt -e ".[control,worker,test]"
+	$(PIP) install --quiet --no-build-isolation -c constraints.txt -e ".[control,worker,direction,test]"
 	@# The speaker judge of the tests asks for a package that only exists as source; what it needs is installed already.
 	$(PIP) install --quiet --no-deps resemblyzer==0.1.4
 	touch $@

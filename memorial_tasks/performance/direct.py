@@ -1,6 +1,6 @@
 """From the script to the plan: what to say and how. A person's mark always wins over a proposal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -11,7 +11,7 @@ from memorial_tasks.domain.order import ScriptLine
 from memorial_tasks.domain.timing import DirectedLine, DirectionPlan, Interlude
 from memorial_tasks.domain.words import Emotion, Language
 from memorial_tasks.errors import InputRefused, Problem
-from memorial_tasks.performance.emotion import propose
+from memorial_tasks.performance.emotion import Proposal, propose
 
 
 class Manner(NamedTuple):
@@ -39,14 +39,19 @@ MANNERS: Final = MappingProxyType(
 )
 CARRY: Final = 0.75  # how much of an emotion's intensity lives on in a following line without emotional words
 _DEFAULTS = ScriptLine(text="-")
+Proposer = Callable[[str, Language], Proposal]
 
 
 def direct_script(
-    lines: Sequence[ScriptLine], language: Language | str, names: Mapping[str, str] = MappingProxyType({})
+    lines: Sequence[ScriptLine],
+    language: Language | str,
+    names: Mapping[str, str] = MappingProxyType({}),
+    proposer: Proposer = propose,
 ) -> DirectionPlan:
     """Plan for all lines. `emotion=None` is proposed from the text; `intensity`, `pace` and `pause` are kept as
     marked when they differ from their defaults; an interlude's seconds come on top of the pause. `names` gives the
-    material id of each interlude's file. Raises `InputRefused` for a script without lines."""
+    material id of each interlude's file; `proposer` is the lexicon or a text encoder. Raises `InputRefused` for a
+    script without lines."""
     if not lines:
         raise InputRefused(
             [Problem("script.empty", "the script has no line", "write at least one line", field="script")]
@@ -54,7 +59,7 @@ def direct_script(
     spoken = Language(language)
     planned: list[DirectedLine] = []
     for index, line in enumerate(lines):
-        emotion, intensity, reasons = _emotion(line, spoken, planned[-1] if planned else None)
+        emotion, intensity, reasons = _emotion(line, spoken, planned[-1] if planned else None, proposer)
         manner = MANNERS[emotion]
         pace, pause = line.pace, line.pause
         if pace == _DEFAULTS.pace:
@@ -87,12 +92,12 @@ def direct_script(
 
 
 def _emotion(
-    line: ScriptLine, language: Language, before: DirectedLine | None
+    line: ScriptLine, language: Language, before: DirectedLine | None, proposer: Proposer
 ) -> tuple[Emotion, float, tuple[str, ...]]:
     marked = line.intensity != _DEFAULTS.intensity
     if line.emotion is not None:
         return line.emotion, line.intensity, ("marked in the script",)
-    found = propose(line.text, language)
+    found = proposer(line.text, language)
     emotion, intensity, reasons = found.emotion, found.intensity, found.reasons
     if emotion is Emotion.NEUTRAL and before is not None and before.emotion is not Emotion.NEUTRAL:
         carried = round(before.intensity * CARRY, 2)

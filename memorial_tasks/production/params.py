@@ -1,5 +1,6 @@
 """The parameters of each step, from the order's own wishes and the studio's settings. No personal data, ever."""
 
+import hashlib
 from typing import Any
 
 from memorial_tasks.database.registry import OrderRow
@@ -25,7 +26,7 @@ def step_params(settings: Settings, order: OrderRow, step: str) -> dict[str, Any
         "train_face": {"config": train},
         "prepare_voice": {"language": order.language},
         "train_voice": {"config": train, "language": order.language},
-        "direct": {"language": order.language},
+        "direct": {"language": order.language, "encoder": _encoder(settings)},
         "speak": {},
         "animate": {"size": size, "fps": fps},
         "compose": {
@@ -51,3 +52,10 @@ def step_params(settings: Settings, order: OrderRow, step: str) -> dict[str, Any
         "package": {"formats": formats, "language": order.language, "fps": fps},
     }
     return by_step[step]
+
+
+def _encoder(settings: Settings) -> str:
+    """The digest of the text encoder that is installed (see `performance.encoder.installed`): part of the result's key,
+    so that another encoder makes another plan."""
+    card = settings.assets_dir / "emotion" / "emotion.json"
+    return hashlib.sha256(card.read_bytes()).hexdigest() if card.is_file() else ""

@@ -10,6 +10,7 @@ from memorial_tasks.domain.timing import DirectionPlan
 from memorial_tasks.domain.words import Language
 from memorial_tasks.errors import InputRefused, Problem
 from memorial_tasks.performance.direct import EDITED, direct_script, with_edits
+from memorial_tasks.performance.emotion import propose
 from memorial_tasks.steps.contract import StepContext
 
 ROOMS = ("performance",)
@@ -17,9 +18,11 @@ MODALITIES = ("voice",)
 
 
 class Params(Record):
-    """`language` of the script."""
+    """`language` of the script; `encoder`: digest of the card of the text encoder that proposes emotions, from the
+    model files; without one the lexicon does."""
 
     language: Language
+    encoder: str = ""
 
 
 def _place(where: tuple[int | str, ...]) -> str:
@@ -40,7 +43,12 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
         ) from error
     given = context.optional("interludes.json")
     names = json.loads(given.read_text("utf-8")) if given else {}
-    plan = direct_script(lines, params.language, names)
+    proposer = propose
+    if params.encoder:
+        from memorial_tasks.performance.encoder import FOLDER, load_encoder
+
+        proposer = load_encoder(context.assets / FOLDER, params.encoder).propose
+    plan = direct_script(lines, params.language, names, proposer)
     edited = context.optional(EDITED)
     if edited is not None:
         plan = with_edits(plan, DirectionPlan.model_validate_json(edited.read_bytes()))
@@ -53,5 +61,6 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
         "lines": len(plan.lines),
         "proposed": sum(line.reasons != ("marked in the script",) for line in plan.lines),
         "edited": edited is not None,
+        "encoder": params.encoder[:16],
         "emotions": {emotion: emotions.count(emotion) for emotion in sorted(set(emotions))},
     }
