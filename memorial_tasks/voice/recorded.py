@@ -15,12 +15,14 @@ from memorial_tasks.voice.espeak import Espeak
 from memorial_tasks.voice.features import FRAME
 from memorial_tasks.voice.practice import read_words
 from memorial_tasks.voice.prepare import plausible
+from memorial_tasks.voice.segments import speech_spans
 from memorial_tasks.voice.sequence import TimedRow
 from memorial_tasks.voice.synthesize import add_times, without_gaps
 from memorial_tasks.voice.text.front import FrontEnd
 from memorial_tasks.voice.text.units import Word
 
 LONGEST = 60.0  # seconds that are aligned in one go
+MARGIN = 0.10  # seconds of quiet kept around the speech
 
 
 def recording_timing(
@@ -40,12 +42,13 @@ def recording_timing(
         raise _refused("too_long", f"the recording is longer than {LONGEST:.0f} s", "cut it into lines")
     with Espeak() as espeak:
         words = FrontEnd(espeak, lexicon).line(text, language)
-        timed = _times(espeak, wave, words) if words else None
+        first, last = _heard(wave)
+        timed = _times(espeak, wave[first:last], words) if words and last > first else None
     if timed is None:
         raise _refused("other_words", "the words given are not those heard in the recording", "write what is said")
     said: list[WordTime] = []
     phones: list[PhoneTime] = []
-    add_times(timed, 0.0, said, phones)
+    add_times(timed, first / RATE, said, phones)
     line = LineTime(
         index=0, text=text, language=language, emotion=emotion, intensity=intensity, start=said[0].start,
         end=said[-1].end, source="recorded",
@@ -53,6 +56,15 @@ def recording_timing(
     duration = wave.size / RATE
     covered = tuple(without_gaps(phones, duration))
     return SpeechTiming(sample_rate=RATE, duration=duration, lines=(line,), words=tuple(said), phones=covered)
+
+
+def _heard(wave: Wave) -> tuple[int, int]:
+    """First and last sample of the speech, with a little quiet around: a second of silence, a breath or a chair before
+    the first word would be warped into it."""
+    spans = speech_spans(wave, RATE)
+    if not spans:
+        return 0, 0
+    return max(0, int((spans[0][0] - MARGIN) * RATE)), min(wave.size, int((spans[-1][1] + MARGIN) * RATE))
 
 
 def _times(espeak: Espeak, wave: Wave, words: list[Word]) -> TimedRow | None:
