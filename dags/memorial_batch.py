@@ -44,7 +44,7 @@ from memorial_tasks.airflow.tags import Tag
     dagrun_timeout=LONGEST_NIGHT + timedelta(hours=2),
     tags=[Tag.BATCH, Tag.TIER_1, Tag.NO_PERSONAL],
     params={
-        "limit": Param(500, type="integer", minimum=1, maximum=5000, title="Limit", description="Orders to start."),
+        "limit": Param(500, type="integer", minimum=1, maximum=10_000, title="Limit", description="Orders to start."),
         "dry_run": Param(False, type="boolean", title="Dry run", description="Look at everything, start nothing."),
     },
 )

@@ -48,7 +48,7 @@ DELIVERY = "Consent and approval, anew; then the film, once, whole, labelled; th
     description="One order: consent, checks, training, film, review, delivery.",
     doc_md=__doc__,
     schedule=None,
-    max_active_runs=2000,
+    max_active_runs=20_000,  # a run that waits for a person counts, and may wait for a week of nights
     dagrun_timeout=timedelta(days=10),
     tags=[Tag.ORDER, Tag.TIER_1, Tag.PERSONAL],
     params={

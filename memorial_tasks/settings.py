@@ -38,9 +38,9 @@ class Settings(BaseSettings):
         that has read them need not do it at all.
         """
         given = sorted(item for item in os.environ.items() if item[0].upper().startswith("MEMORIAL_"))
-        file = Path(".env").resolve()
-        about = (file.stat().st_mtime_ns, file.stat().st_size) if file.is_file() else ()
-        return _read((*given, (str(file), *about)))
+        file = Path(".env")
+        about = (os.getcwd(), file.stat().st_mtime_ns, file.stat().st_size) if file.is_file() else ()
+        return _read((*given, about))
 
     home: Path = Field(default_factory=_default_home, description="everything the studio keeps on this machine")
     database_url: str | None = Field(default=None, description="a PostgreSQL of your own; empty: the embedded one")

@@ -59,7 +59,7 @@ def show(
 @answers
 def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Look at everything, start nothing.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=5000, help="Orders to start at most.")] = 500,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Orders to start at most.")] = 500,
     as_json: Json = False,
 ) -> None:
     """Start a batch now. With --dry-run say what it would start and what is broken; then no Airflow is needed."""
