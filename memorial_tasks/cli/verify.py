@@ -1,4 +1,4 @@
-"""`memorial verify FILE`: label, AIGC key, manifest, watermark and audit entry of a finished film."""
+"""`memorial verify FILE`: label, AIGC key, manifest, watermark and audit entry of a finished film, sound or still."""
 
 import json
 from pathlib import Path
@@ -24,14 +24,16 @@ _NAMES = {
 
 @answers
 def verify(
-    file: Annotated[Path, typer.Argument(help="The film.", metavar="FILE", exists=True, dir_okay=False)],
+    file: Annotated[
+        Path, typer.Argument(help="The film, its sound or a still.", metavar="FILE", exists=True, dir_okay=False)
+    ],
     content_id: Annotated[
         str | None, typer.Option(help="The id the film must carry; else its layers must agree.")
     ] = None,
     search: Annotated[bool, typer.Option("--search", help="Look for the watermark in zoomed copies too.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Is this film labelled, signed, marked and on record? Exit 0 when every layer is there, 1 when one is not."""
+    """Is this film, sound or still labelled, signed, marked and on record? Exit 0 when every layer is there, else 1."""
     from memorial_tasks.provenance.verify import verify_apart
     from memorial_tasks.settings import Settings
 

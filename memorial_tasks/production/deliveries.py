@@ -73,6 +73,13 @@ def items_of(vault: EncryptedStore, film: ArtifactRef, more: tuple[ArtifactRef, 
     return [item(film), *(item(artifact) for artifact in more)]
 
 
+def _renditions(items: list[Item]) -> dict[str, str]:
+    """Digests of what was handed over beside the film and is sealed by itself, so that each of them is on record."""
+    ending = (".mp4", ".m4a", ".png")
+    own = [one for one in items[1:] if one.name.endswith(ending) and not one.name.startswith("page/")]
+    return {f"made/{one.name}": one.sha256 for one in own}
+
+
 def deliver(studio: Studio, order_id: str, who: Who) -> str:
     """Put the film where the family gets it: once, whole, and only while consent and approval hold. Returns the
     film's address, a path or ``s3://...``.
@@ -123,7 +130,8 @@ def deliver(studio: Studio, order_id: str, who: Who) -> str:
                         kind = "s3" if isinstance(target, BucketTarget) else "local"
                         studio.audit(
                             connection, "film.delivered", who, order,
-                            decision="delivered", refs={"film": film}, data={"target": kind, "told": told},
+                            decision="delivered", refs={"film": film} | _renditions(items),
+                            data={"target": kind, "told": told},
                         )  # fmt: skip
                     staged.publish()
             except ConsentRefused:

@@ -1,6 +1,7 @@
 """The implicit label of GB 45438-2025 (clause 6.1, Annex E; TC260-PG-20257A for video).
 
-In MP4 it is the entry ``AIGC`` of ``moov/udta/meta/keys`` with the bare seven-field JSON in ``ilst``. It stands in the
+In PNG, for which the standard has no place of its own, it is the element ``TC260:AIGC`` of the XMP packet. In MP4 it is
+the entry ``AIGC`` of ``moov/udta/meta/keys`` with the bare seven-field JSON in ``ilst``. It stands in the
 file exactly once; labels that came in with the material do not survive, because the film is muxed anew.
 """
 
@@ -9,9 +10,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from xml.sax.saxutils import escape, unescape
 
 from memorial_tasks.errors import InputRefused, Problem
-from memorial_tasks.provenance import boxes
+from memorial_tasks.provenance import boxes, png
 
 KEY = "AIGC"
 FIELDS = (
@@ -27,6 +29,8 @@ FIELDS = (
 _ALLOWED = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]*")
 # 00 + 11 + 18 characters of the social credit code + service type + 4 characters of the model code.
 _PRODUCER = re.compile(r"0011[0-9A-Z]{18}[12][0-9A-Za-z]{4}")
+XMP = "XML:com.adobe.xmp"  # the keyword of a PNG's XMP packet
+_IN_XMP = re.compile(r"<TC260:AIGC>([^<]*)</TC260:AIGC>")
 PLACEHOLDER_PRODUCER = "0" * 27  # development only: stands for no studio, refused in production
 
 
@@ -104,16 +108,41 @@ class Reading:
 def read(path: Path) -> Reading:
     """Read every AIGC label of an MP4. Accepts the wrapped form ``{"AIGC": {...}}`` too, which others write."""
     entries = [(where, value) for where, key, value in boxes.keyed_metadata(path) if KEY in key.upper()]
-    count = len(entries) + _xmp_labels(path)
+    return _reading(entries, len(entries) + _xmp_labels(path), "moov/udta/meta")
+
+
+def read_png(path: Path) -> Reading:
+    """Read every AIGC label of a PNG: in its XMP packet, where it belongs, and in text chunks of its name."""
+    entries = []
+    for word, text in png.texts(path):
+        if word == XMP:
+            entries += [(XMP, unescape(value, {"&quot;": '"'})) for value in _IN_XMP.findall(text)]
+        elif KEY in word.upper():
+            entries.append((word, text))
+    return _reading(entries, len(entries), XMP)
+
+
+def xmp_packet(label: AigcLabel) -> str:
+    """The XMP packet that carries the label in a picture."""
+    return (
+        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
+        'xmlns:TC260="http://www.tc260.org.cn/ns/AIGC/1.0/">'
+        f"<TC260:AIGC>{escape(label.as_json())}</TC260:AIGC>"
+        '</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+    )
+
+
+def _reading(entries: list[tuple[str, str]], count: int, place: str) -> Reading:
     if not count:
         return Reading(0, None, ("no AIGC label",))
     found: list[str] = []
     if count > 1:
         found.append(f"{count} AIGC labels where one is allowed")
     if not entries:
-        return Reading(count, None, (*found, "not in moov/udta/meta"))
+        return Reading(count, None, (*found, f"not in {place}"))
     where, value = entries[0]
-    if where != "moov/udta/meta":
+    if where != place:
         found.append(f"stands in {where}")
     fields = _fields(value)
     if fields is None:

@@ -4,8 +4,9 @@ They are cut from the sealed film and never from what lay before it, so the noti
 corner label and the watermark are in them already; the AIGC key and a manifest of their own are added here.
 """
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
@@ -17,18 +18,26 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from memorial_tasks.errors import IntegrityError
-from memorial_tasks.provenance import aigc, films, label, manifest, sound_mark, watermark
+from memorial_tasks.provenance import aigc, boxes, films, manifest
 from memorial_tasks.provenance.authority import Credential
 
 SOUND_MIME: Final = "audio/mp4"
 STILL_MIME: Final = "image/png"
-_HEARD: Final = 0.8  # as in `verify`
-_LISTEN_S: Final = 90.0
 
 
-def write_sound(
-    film: Path, target: Path, key: aigc.AigcLabel, claim: manifest.Claim, signing: Credential, stamp: str | None = None
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Given:
+    """What an extract is labelled, signed and read back with."""
+
+    key: aigc.AigcLabel
+    claim: manifest.Claim
+    signing: Credential
+    assets: Path
+    watermark_key: bytes = b""
+    stamp: str | None = None  # address of a time stamp authority
+
+
+def write_sound(film: Path, target: Path, given: Given) -> dict[str, Any]:
     """The sound of a sealed film as M4A, its packets copied. Raises `IntegrityError` when a layer is missing then."""
     bare = target.with_name(f".{target.name}.bare.mp4")
     part = target.with_name(f".{target.name}.part.m4a")
@@ -37,15 +46,14 @@ def write_sound(
         with films.opened(film) as source, av.open(str(bare), "w", format="mp4", options=options) as out:
             if not source.streams.audio:
                 raise films.refuse("the film has no sound")
-            out.metadata[aigc.KEY] = key.as_json()
+            out.metadata[aigc.KEY] = given.key.as_json()
             stream = out.add_stream_from_template(source.streams.audio[0])
             for packet in source.demux(source.streams.audio[0]):
                 if packet.size:
                     packet.stream = stream
                     out.mux(packet)
-        manifest.sign(bare, part, claim, signing, stamp, SOUND_MIME)
-        found = check_sound(part, signing.anchors_pem, claim.content_id)
-        _require(found, "sound")
+        manifest.sign(bare, part, given.claim, given.signing, given.stamp, SOUND_MIME)
+        found = _require(part, "sound", given)
         part.replace(target)
     finally:
         bare.unlink(missing_ok=True)
@@ -53,32 +61,16 @@ def write_sound(
     return found
 
 
-def check_sound(path: Path, anchors_pem: str, content_id: str, key: bytes = b"") -> dict[str, Any]:
-    """Each layer of a sound file: name -> found. The watermark is asked for only with a `key`."""
-    signed, said = manifest.read(path, anchors_pem, SOUND_MIME), aigc.read(path)
-    heard = _decoded(path, label.OPENING_S + 0.5, 16000)
-    found: dict[str, Any] = {
-        "label": label.rhythm_score(heard, 16000) >= _HEARD,
-        "aigc": not said.problems and said.label is not None and said.label.produce_id == content_id,
-        "c2pa": signed.state == "Trusted" and (signed.consent or {}).get("content_id") == content_id,
-    }
-    if key:
-        payload = watermark.payload_of(content_id)
-        mark = sound_mark.detect(_decoded(path, _LISTEN_S, sound_mark.RATE), key, payload)
-        found["watermark"] = mark.present and mark.belongs(payload)
-    return found
+def only_sound(path: Path) -> bool:
+    """True for an MP4 with sound and no picture."""
+    if not boxes.is_mp4(path):
+        return False
+    with _sound_container(path) as container:
+        return bool(container.streams.audio) and not container.streams.video
 
 
-def write_stills(
-    film: Path,
-    folder: Path,
-    times: Sequence[float],
-    key: aigc.AigcLabel,
-    claim: manifest.Claim,
-    signing: Credential,
-    assets: Path,
-) -> list[Path]:
-    """Pictures of a sealed film as PNG, each with the label it has there, the AIGC key as text and a manifest.
+def write_stills(film: Path, folder: Path, times: Sequence[float], given: Given) -> list[Path]:
+    """Pictures of a sealed film as PNG, each with the label it has there, the AIGC key in XMP and a manifest.
 
     `times` are seconds of the sealed film. Raises `IntegrityError` when a layer is missing in one of them.
     """
@@ -89,10 +81,10 @@ def write_stills(
         bare, part = folder / f".{target.name}.bare.png", folder / f".{target.name}.part.png"
         try:
             about = PngInfo()
-            about.add_text(aigc.KEY, key.as_json())
+            about.add_itxt(aigc.XMP, aigc.xmp_packet(given.key))
             Image.fromarray(rgb).save(bare, "PNG", pnginfo=about, compress_level=6)
-            manifest.sign(bare, part, claim, signing, None, STILL_MIME)
-            _require(check_still(part, signing.anchors_pem, claim.content_id, assets), f"still {number}")
+            manifest.sign(bare, part, given.claim, given.signing, None, STILL_MIME)
+            _require(part, f"still {number}", given)
             part.replace(target)
         finally:
             bare.unlink(missing_ok=True)
@@ -101,24 +93,21 @@ def write_stills(
     return written
 
 
-def check_still(path: Path, anchors_pem: str, content_id: str, assets: Path) -> dict[str, Any]:
-    """Each layer of a still: name -> found."""
-    signed = manifest.read(path, anchors_pem, STILL_MIME)
-    with Image.open(path) as image:
-        luma = np.asarray(image.convert("L"), np.uint8)
-        said = json.loads(str(image.info.get(aigc.KEY, "{}")))
-    plan = label.layout(assets, luma.shape[1], luma.shape[0], content_id)
-    return {
-        "label": label.line_score(luma, plan.corner) >= label.SEEN,
-        "aigc": not aigc.problems(said) and said.get("ProduceID") == content_id,
-        "c2pa": signed.state == "Trusted" and (signed.consent or {}).get("content_id") == content_id,
-    }
+def _require(path: Path, what: str, given: Given) -> dict[str, Any]:
+    """Reads every layer back. A mark may be too faint for a short sound or a dark still, and stays a note."""
+    from memorial_tasks.provenance.verify import LAYERS, verify_film
 
-
-def _require(found: dict[str, Any], what: str) -> None:
-    missing = [name for name, there in found.items() if not there]
+    seen = verify_film(
+        path,
+        anchors_pem=given.signing.anchors_pem,
+        watermark_key=given.watermark_key,
+        assets=given.assets,
+        content_id=given.claim.content_id,
+    )
+    missing = [name for name in seen.missing if name != "watermark"]
     if missing:
         raise IntegrityError(f"the {what} lacks {', '.join(missing)}", remedy="it was not written; seal the film again")
+    return {name: getattr(seen, name).ok for name in LAYERS}
 
 
 def _frames(film: Path, times: Sequence[float]) -> list[NDArray[np.uint8]]:
@@ -135,10 +124,19 @@ def _frames(film: Path, times: Sequence[float]) -> list[NDArray[np.uint8]]:
     return out
 
 
-def _decoded(path: Path, seconds: float, rate: int) -> NDArray[np.float32]:
+@contextmanager
+def _sound_container(path: Path) -> Iterator[Any]:
+    """Opened by us, as `films.opened` does, so that nothing else is ever opened."""
+    with path.open("rb") as file:
+        options = {"protocol_whitelist": "", "enable_drefs": "0"}
+        with av.open(file, format="mp4", options=options) as container:
+            yield container
+
+
+def sound_of(path: Path, seconds: float, rate: int) -> NDArray[np.float32]:
     """The first seconds of a sound file, mono float32."""
     parts: list[NDArray[np.float32]] = []
-    with av.open(str(path), format="mp4", options={"protocol_whitelist": "file", "enable_drefs": "0"}) as container:
+    with _sound_container(path) as container:
         resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
         for frame in container.decode(audio=0):
             parts += [piece.to_ndarray().reshape(-1).astype(np.float32) for piece in resampler.resample(frame)]

@@ -1,7 +1,10 @@
-"""Does this file carry its label, its AIGC key, its manifest and its watermark? Works on any file and answers no."""
+"""Does this file carry its label, its AIGC key, its manifest and its watermark? Works on any file and answers no.
+
+A film has all of them to be seen and heard, in every rendition; a sound alone has its audible notice and the mark in
+the sound; a still has the corner label and the mark in the picture.
+"""
 
 import json
-import math
 import resource
 import subprocess
 import sys
@@ -15,23 +18,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memorial_tasks.errors import InputRefused, Unavailable
-from memorial_tasks.provenance import aigc, boxes, films, label, manifest, sound_mark, watermark
+from memorial_tasks.provenance import aigc, boxes, extracts, films, label, manifest, png, sound_mark
+from memorial_tasks.provenance.layers import (
+    LISTEN_S,
+    RHYTHM,
+    Check,
+    check_aigc,
+    check_manifest,
+    check_watermark,
+    sound_watermark,
+)
 
 _T = TypeVar("_T")
 Luma = NDArray[np.uint8]
 LAYERS = ("label", "aigc", "c2pa", "watermark")
+_MIME = {"film": manifest.MIME, "sound": extracts.SOUND_MIME, "still": extracts.STILL_MIME}
 EVERY_S = 5.0
-_LISTEN_S = 90.0
 _EDGES = (1080, 720, 2160, 540, 480)
-_RHYTHM = 0.8
-
-
-@dataclass(frozen=True)
-class Check:
-    """One layer: is it there and sound, and in words what was found."""
-
-    ok: bool
-    detail: str
 
 
 @dataclass(frozen=True)
@@ -68,31 +71,40 @@ def verify_film(
     content_id: str | None = None,
     deep: bool = False,
 ) -> FilmVerification:
-    """Verify a finished film.
+    """Verify a finished film, or what was taken out of one: its sound (MP4 without a picture) or a still (PNG).
 
     `deep` looks for the watermark in zoomed and framed copies too (some seconds more).
     Without `content_id` the layers must agree among each other on one; with it they must agree with it. Never raises
     for what the file holds; `Unavailable` when the label font is missing, because then nothing can be said.
     """
-    problem = _not_a_film(path)
+    kind = kind_of(path)
+    problem = _not_a_film(path) if kind == "film" else ""
     if problem:
         no = Check(False, problem)
         return FilmVerification(no, no, no, no, content_id or "")
     key = aigc.Reading(0, None, ("unreadable",))
-    key = _guarded(lambda: aigc.read(path), key)
-    signed = manifest.read(path, anchors_pem)
+    key = _guarded(lambda: aigc.read_png(path) if kind == "still" else aigc.read(path), key)
+    signed = manifest.read(path, anchors_pem, _MIME[kind])
     said_by_manifest = (signed.consent or {}).get("content_id", "")
     said_by_key = key.label.produce_id if key.label else ""
     expected = content_id or said_by_manifest or said_by_key
-    no_frames = Check(False, "the picture cannot be decoded")
-    seen, marked = _guarded(lambda: _look(path, expected, watermark_key, assets, deep), (no_frames, no_frames))
+    nothing = Check(False, f"the {'sound' if kind == 'sound' else 'picture'} cannot be decoded")
+    looks = {"film": _look, "sound": _hear, "still": _look_at_still}
+    seen, marked = _guarded(lambda: looks[kind](path, expected, watermark_key, assets, deep), (nothing, nothing))
     return FilmVerification(
         label=seen,
-        aigc=_check_aigc(key, expected),
-        c2pa=_check_manifest(signed, expected),
+        aigc=check_aigc(key, expected),
+        c2pa=check_manifest(signed, expected),
         watermark=marked,
         content_id=expected,
     )
+
+
+def kind_of(path: Path) -> str:
+    """What the file is, by what is in it: "still" (PNG), "sound" (MP4 that has nothing but sound), else "film"."""
+    if png.is_png(path):
+        return "still"
+    return "sound" if _guarded(lambda: extracts.only_sound(path), False) else "film"
 
 
 def verify_apart(
@@ -174,35 +186,6 @@ def _not_a_film(path: Path) -> str:
         return f"the file cannot be read ({type(error).__name__})"
 
 
-def _check_aigc(reading: aigc.Reading, expected: str) -> Check:
-    if reading.problems or reading.label is None:
-        return Check(False, "; ".join(reading.problems))
-    if reading.label.produce_id != expected:
-        return Check(False, "names another content id")
-    return Check(True, f"Label {reading.label.label}, producer {reading.label.content_producer}, id {expected}")
-
-
-def _check_manifest(reading: manifest.Reading, expected: str) -> Check:
-    if reading.state == "none":
-        return Check(False, f"no readable manifest ({', '.join(reading.failures)})")
-    if reading.state == "Valid":
-        return Check(False, "signed and unchanged, but the signer is not among the trusted anchors")
-    if reading.state != "Trusted":
-        return Check(False, f"{reading.state.lower()}: {', '.join(reading.failures)}")
-    found = []
-    if reading.source_type != manifest.SOURCE_TYPE:
-        found.append("does not say that the film was generated")
-    if not reading.mining_refused:
-        found.append("does not refuse data mining")
-    if reading.consent is None:
-        found.append("names no consent")
-    elif reading.consent.get("content_id") != expected:
-        found.append("names another content id")
-    if found:
-        return Check(False, "; ".join(found))
-    return Check(True, f"trusted, signed by {reading.signed_by}, id {expected}")
-
-
 def _times(seconds: float) -> list[float]:
     every = max(EVERY_S, seconds / 200)
     return [every * index for index in range(int(seconds // every) + 1)]
@@ -264,43 +247,32 @@ def _look(path: Path, expected: str, key: bytes, assets: Path, deep: bool) -> tu
     if seconds < label.OPENING_S:
         found.append("shorter than the opening card")
     heard = label.rhythm_score(films.sound(path, label.OPENING_S + 0.5), 16000)
-    if heard < _RHYTHM:
+    if heard < RHYTHM:
         found.append("no audible notice at the start")
     ink = plan.corner.ink / plan.edge
     said = f"opening card, corner label ({ink:.1%} of the short edge, {len(shots)} frames), end card, audible notice"
     seen = Check(not found, "; ".join(found) or said)
-    marked = _check_watermark([shot.luma for shot in shots.values()], expected, key, deep)
-    return seen, Check(marked.ok, f"picture: {marked.detail}; sound: {_sound_mark(path, expected, key)}")
+    marked = check_watermark([shot.luma for shot in shots.values()], expected, key, deep)
+    # what the sound says decides nothing here: silence carries no mark
+    heard_mark = sound_watermark(films.sound(path, LISTEN_S, sound_mark.RATE), expected, key)
+    return seen, Check(marked.ok, f"picture: {marked.detail}; sound: {heard_mark.detail}")
 
 
-def _sound_mark(path: Path, expected: str, key: bytes) -> str:
-    """What the sound says, in words. It decides nothing: silence carries no mark."""
-    if not key:
-        return "no key"
-    payload = watermark.payload_of(expected)
-    mark = sound_mark.detect(films.sound(path, _LISTEN_S, sound_mark.RATE), key, payload)
-    if not mark.present:
-        return f"not found (z = {mark.z:.1f})"
-    return "the same mark" if mark.belongs(payload) else f"another mark (z = {mark.z:.1f})"
+def _hear(path: Path, expected: str, key: bytes, assets: Path, deep: bool) -> tuple[Check, Check]:
+    """Audible notice and mark of a sound."""
+    score = label.rhythm_score(extracts.sound_of(path, label.OPENING_S + 0.5, 16000), 16000)
+    said = "audible notice at the start" if score >= RHYTHM else "no audible notice at the start"
+    marked = sound_watermark(extracts.sound_of(path, LISTEN_S, sound_mark.RATE), expected, key)
+    return Check(score >= RHYTHM, said), Check(marked.ok, f"sound: {marked.detail}")
 
 
-def _check_watermark(frames: list[Luma], expected: str, key: bytes, deep: bool) -> Check:
-    if not key:
-        return Check(False, "no key to read it with")
-    detector = watermark.Detector(key)
-    for luma in frames[:: math.ceil(len(frames) / 40)]:
-        detector.add(luma)
-    payload = watermark.payload_of(expected)
-    mark = detector.result(payload, deep=deep)
-    if not mark.present:
-        return Check(False, f"not found (z = {mark.z:.1f})")
-    if not expected and mark.payload is not None:
-        return Check(True, f"present (z = {mark.z:.1f}), payload {mark.payload:08x}; no content id to compare it with")
-    if mark.belongs(payload):
-        return Check(True, f"present (z = {mark.z:.1f}), payload {payload:08x} belongs to id {expected}")
-    if mark.payload is None:
-        return Check(False, f"present (z = {mark.z:.1f}), but it is not that of id {expected} or too damaged to tell")
-    return Check(False, f"marks another film ({mark.payload:08x})")
+def _look_at_still(path: Path, expected: str, key: bytes, assets: Path, deep: bool) -> tuple[Check, Check]:
+    """Corner label and mark of a still."""
+    luma = png.luma(path)
+    plan = label.layout(assets, luma.shape[1], luma.shape[0], expected)
+    there = label.line_score(luma, plan.corner) >= label.SEEN
+    said = f"corner label ({plan.corner.ink / plan.edge:.1%} of the short edge)" if there else "no corner label"
+    return Check(there, said), check_watermark([luma], expected, key, deep)
 
 
 if __name__ == "__main__":

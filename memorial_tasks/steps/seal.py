@@ -108,14 +108,15 @@ def _extracts(context: StepContext, params: Params, request: Any, seconds: float
     claim = manifest.Claim(
         request.content_id, request.consent_ref, request.purpose, request.audit_ref, request.created_at
     )
+    given = extracts.Given(key, claim, context.signing, context.assets, context.watermark_key, params.time_stamp_url)
     film, made = context.out / "film.mp4", []
     if "audio" in params.extracts:
-        extracts.write_sound(film, context.out / "audio.m4a", key, claim, context.signing, params.time_stamp_url)
+        extracts.write_sound(film, context.out / "audio.m4a", given)
         made.append("audio.m4a")
     if "stills" in params.extracts:
         first, last = OPENING_CARD + LEAD_IN, max(OPENING_CARD + LEAD_IN, seconds - END_CARD - CLOSING_CARD - TAIL)
         times = [first + (last - first) * (number + 0.5) / STILLS for number in range(STILLS)]
-        paths = extracts.write_stills(film, context.out / "stills", times, key, claim, context.signing, context.assets)
+        paths = extracts.write_stills(film, context.out / "stills", times, given)
         made += [f"stills/{path.name}" for path in paths]
     return made
 

@@ -50,9 +50,17 @@ class Bench:
         return verify_film(path, **given)
 
 
-def write_film(path: Path, seconds: float = SECONDS, *, sound: bool = True, fps: int = FPS, **metadata: str) -> Path:
+def write_film(
+    path: Path,
+    seconds: float = SECONDS,
+    *,
+    sound: bool = True,
+    fps: int = FPS,
+    size: tuple[int, int] = SIZE,
+    **metadata: str,
+) -> Path:
     """A moving generated picture with a humming sound."""
-    width, height = SIZE
+    width, height = size
     rng = np.random.default_rng(2)
     base = cv2.GaussianBlur(rng.normal(0, 1, (height + 60, width + 60, 3)).astype(np.float32), (0, 0), 9)
     base = cv2.normalize(base, None, 30, 225, cv2.NORM_MINMAX).astype(np.uint8)

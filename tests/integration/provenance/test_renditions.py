@@ -2,6 +2,7 @@
 
 import json
 import struct
+import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from memorial_tasks.provenance import boxes, extracts, label
+from memorial_tasks.provenance import boxes, label, png
+from memorial_tasks.provenance.verify import kind_of
 from memorial_tasks.steps import seal
 from memorial_tasks.steps.contract import SigningCredential, StepContext
 from memorial_tasks.video.shots import Shot
@@ -27,13 +29,14 @@ PARAMS = {
 
 
 @pytest.fixture(scope="module")
-def made(bench, tmp_path_factory):
+def made(bench, tools, tmp_path_factory):
     """The seal step over a film and its rendition for a headset, with sound and stills asked for."""
     root = tmp_path_factory.mktemp("renditions")
     (root / "in").mkdir()
     (root / "out").mkdir()
     (root / "in/film.mp4").write_bytes(bench.film.read_bytes())
     VrShot(root / "in/film.mp4", eye=720)(Shot(0, 0, 40), root / "in/film-vr180.mp4")
+    tools.write_film(root / "in/film-vertical.mp4", 1.5, size=(540, 960))
     c = bench.credential
     context = StepContext(
         "order-1", root / "in", root / "out", root, 0, lambda fraction, message: None, assets=bench.assets,
@@ -46,9 +49,10 @@ def made(bench, tmp_path_factory):
 def test_all_of_them_are_sealed_and_verified(made, bench):
     out, metrics = made
     assert metrics["verified"] is True
-    assert metrics["renditions"] == ["vr180"]
+    assert metrics["renditions"] == ["vertical", "vr180"]
     assert json.loads((out / "seal.json").read_text())["renditions"]["vr180"]["verification"]["verified"] is True
     assert bench.verify(out / "film-vr180.mp4").verified
+    assert bench.verify(out / "film-vertical.mp4").verified
     assert not [path for path in out.rglob("*") if path.name.startswith(".")]
 
 
@@ -107,32 +111,51 @@ def test_a_headset_film_whose_label_only_one_eye_sees_is_not_verified(made, benc
     assert not bench.verify(tmp_path / "bare.mp4").verified
 
 
-def test_the_sound_alone_keeps_notice_key_manifest_and_watermark(made, bench):
+def test_the_sound_alone_keeps_notice_key_manifest_and_watermark(made, bench, tmp_path):
     path = made[0] / "audio.m4a"
-    anchors = bench.credential.anchors_pem
-    found = extracts.check_sound(path, anchors, "MS-order-1", bench.key)
-    assert [found[layer] for layer in ("label", "aigc", "c2pa")] == [True, True, True]
+    assert kind_of(path) == "sound"
+    found = bench.verify(path)
+    assert [layer for layer in found.missing if layer != "watermark"] == []
+    assert found.content_id == "MS-order-1"
     with av.open(str(path)) as sound, av.open(str(made[0] / "film.mp4")) as film:
         assert not sound.streams.video
         assert sound.duration / 1e6 == pytest.approx(film.duration / 1e6, abs=0.2)
     broken = bytearray(path.read_bytes())
     broken[-2000] ^= 255
-    (path.parent / "broken.m4a").write_bytes(broken)
-    assert not extracts.check_sound(path.parent / "broken.m4a", anchors, "MS-order-1")["c2pa"]
-    (path.parent / "broken.m4a").unlink()
+    (tmp_path / "broken.m4a").write_bytes(broken)
+    assert not bench.verify(tmp_path / "broken.m4a").c2pa.ok
+    assert not bench.verify(path, content_id="MS-order-2").verified
 
 
-def test_stills_carry_label_key_and_manifest(made, bench):
+def test_stills_carry_label_key_manifest_and_watermark(made, bench, tmp_path):
     stills = sorted((made[0] / "stills").iterdir())
     assert len(stills) == seal.STILLS
     for path in stills:
-        found = extracts.check_still(path, bench.credential.anchors_pem, "MS-order-1", bench.assets)
-        assert all(found.values()), found
+        assert kind_of(path) == "still"
+        found = bench.verify(path)
+        assert found.verified, found
     with Image.open(stills[0]) as image:
         bare = image.convert("RGB")
-    bare.save(stills[0].parent / "bare.png")
-    stripped = stills[0].parent / "bare.png"
-    assert extracts.check_still(stripped, bench.credential.anchors_pem, "MS-order-1", bench.assets) == {
-        "label": True, "aigc": False, "c2pa": False,
-    }  # fmt: skip
-    stripped.unlink()
+    bare.save(tmp_path / "bare.png")
+    stripped = bench.verify(tmp_path / "bare.png", content_id="MS-order-1")
+    assert stripped.missing == ("aigc", "c2pa")
+    unlabelled = np.asarray(bare).copy()
+    unlabelled[:120, unlabelled.shape[1] // 2 :] = 90
+    Image.fromarray(unlabelled).save(tmp_path / "cut.png")
+    assert "label" in bench.verify(tmp_path / "cut.png", content_id="MS-order-1").missing
+    twice = png.SIGNATURE + stills[0].read_bytes()[8:33]
+    body = b"AIGC\0" + b"{}"
+    extra = struct.pack(">I4s", len(body), b"tEXt") + body + struct.pack(">I", zlib.crc32(b"tEXt" + body))
+    (tmp_path / "twice.png").write_bytes(twice + extra + stills[0].read_bytes()[33:])
+    assert "2 AIGC labels" in bench.verify(tmp_path / "twice.png").aigc.detail
+    assert not bench.verify(tmp_path / "twice.png").c2pa.ok, "a chunk was added after signing"
+
+
+def test_pictures_and_sounds_from_anywhere_are_a_no_and_never_an_error(bench, tmp_path):
+    lying = png.SIGNATURE + struct.pack(">I4s", 1 << 31, b"iTXt") + b"x" * 50
+    (tmp_path / "lying.png").write_bytes(lying)
+    Image.new("RGB", (400, 300), (9, 9, 9)).save(tmp_path / "plain.png")
+    (tmp_path / "short.png").write_bytes(png.SIGNATURE)
+    for path in tmp_path.glob("*.png"):
+        assert len(bench.verify(path).missing) == 4, path
+    assert bench.verify(bench.film).missing
