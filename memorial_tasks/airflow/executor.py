@@ -38,16 +38,19 @@ MODULES: Sequence[str] = (
 )
 
 
+PODS: Sequence[str] = ("memorial_tasks.airflow.pods", "memorial_tasks.airflow.pod_sweep")
+
+
 def preload(modules: Sequence[str] = MODULES) -> None:
     """Import the modules, load Airflow's plugins for the task side, read the settings: once for all tasks to come."""
     from airflow.sdk.listener import get_listener_manager
 
     from memorial_tasks.settings import Settings
 
-    for name in modules:
+    pods = PODS if Settings.current().step_runner == "kubernetes" else ()
+    for name in (*modules, *pods):
         importlib.import_module(name)
     get_listener_manager()
-    Settings.current()
 
 
 class StudioExecutor(LocalExecutor):

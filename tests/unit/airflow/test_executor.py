@@ -29,8 +29,8 @@ print(json.dumps({"new": sorted(set(sys.modules) - before), "threads": threads, 
 """
 
 
-@pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+@pytest.fixture(scope="module", params=["local", "kubernetes"])
+def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     home = tmp_path_factory.mktemp("airflow")
     environment = {
         "PATH": "/usr/bin:/bin",
@@ -39,6 +39,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "memorial_tasks" / "airflow" / "plugins"),
         "MEMORIAL_HOME": str(home / "studio"),
+        "MEMORIAL_STEP_RUNNER": request.param,
+        "MEMORIAL_STEP_IMAGE": "registry.example/memorial-worker@sha256:" + "0" * 64,
     }
     done = subprocess.run(
         [sys.executable, "-c", LOOK, str(ROOT / "dags")], env=environment, capture_output=True, text=True, check=False
