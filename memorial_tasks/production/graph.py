@@ -77,6 +77,9 @@ INPUTS: Mapping[str, tuple[Take, ...]] = {
     ),
     "output_gate": (
         Take("seal", "film.mp4"),
+        Take("seal", "film-*.mp4", required=False),
+        Take("seal", "audio.m4a", required=False),
+        Take("seal", "stills/*", required=False),
         Take("seal", "seal.json"),
         Take("direct", "plan.json"),
         Take("speak", "timing.json"),
