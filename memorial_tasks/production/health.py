@@ -1,4 +1,7 @@
-"""`memorial doctor`: each thing a studio needs, whether it is there, and what to do when it is not."""
+"""`memorial doctor`: each thing a studio needs on this machine, whether it is there, and what to do when it is not.
+
+Where steps run as pods this machine is the control plane alone: it needs no package and no model file of the worker.
+"""
 
 import importlib.util
 import shutil
@@ -34,12 +37,8 @@ def examine(settings: Settings) -> list[Check]:
 def _checks(settings: Settings) -> Iterator[Check]:
     version = ".".join(str(part) for part in sys.version_info[:3])
     yield Check("Python", sys.version_info[:2] >= (3, 11), version, "install Python 3.11")
-    for extra, names in PACKAGES.items():
-        missing = [name for name in names if importlib.util.find_spec(name) is None]
-        remedy = f"pip install -c constraints.txt '.[{extra}]'"
-        yield Check(
-            f"packages of '{extra}'", not missing, f"missing: {', '.join(missing)}" if missing else "all", remedy
-        )
+    pods = settings.step_runner == "kubernetes"
+    yield from (_packages(extra, needed=not (pods and extra == "worker")) for extra in PACKAGES)
     obsolete = importlib.util.find_spec("great_expectations_provider") is not None
     yield Check(
         "no old Great Expectations provider",
@@ -54,9 +53,21 @@ def _checks(settings: Settings) -> Iterator[Check]:
     yield from _keys(settings)
     yield _store(settings)
     yield _delivery(settings)
-    yield _assets(settings)
+    yield _gate(settings)
+    yield _pods(settings) if pods else _assets(settings)
     yield _audit(settings)
     yield _airflow(settings)
+
+
+def _packages(extra: str, *, needed: bool) -> Check:
+    missing = [name for name in PACKAGES[extra] if importlib.util.find_spec(name) is None]
+    if missing and not needed:
+        what = (
+            "not here, and not needed for steps in pods; 'memorial order submit' and 'preview' need a machine with them"
+        )
+        return Check(f"packages of '{extra}'", True, what)
+    detail = f"missing: {', '.join(missing)}" if missing else "all"
+    return Check(f"packages of '{extra}'", not missing, detail, f"pip install -c constraints.txt '.[{extra}]'")
 
 
 def _audit(settings: Settings) -> Check:
@@ -129,6 +140,30 @@ def _delivery(settings: Settings) -> Check:
     return Check("delivery", True, "this machine's folder" if target.name == "local" else target.name)
 
 
+def _gate(settings: Settings) -> Check:
+    """The link gate's own folder of keys, which the gate itself never makes."""
+    from memorial_tasks.delivery.keys import gate_keys
+
+    try:
+        gate_keys(settings.gate_dir)
+    except MemorialError as error:
+        return Check("link gate", False, error.what, error.remedy)
+    return Check("link gate", True, "has its own key")
+
+
+def _pods(settings: Settings) -> Check:
+    """What every pod of a step is made of: an image, and a vault it can reach."""
+    from memorial_tasks.production.remote import pod_store, require_command, require_image
+
+    try:
+        image = require_image(settings)
+        require_command(settings)
+        pod_store(settings, "doctor")
+    except MemorialError as error:
+        return Check("steps in pods", False, f"{error.what} ({error.where})", error.remedy)
+    return Check("steps in pods", True, image.rpartition("@")[2][:19] if "@" in image else image)
+
+
 def _assets(settings: Settings) -> Check:
     from memorial_tasks.assets import missing_assets
 
@@ -145,6 +180,22 @@ def _airflow(settings: Settings) -> Check:
     from memorial_tasks.airflow.supervisor import running
 
     pids = running(settings.airflow_home / "run")
+    if not pids and settings.base_url:
+        return _airflow_elsewhere(settings.base_url)
     return Check(
         "Airflow", bool(pids), f"{len(pids)} processes" if pids else "not running", "run 'memorial studio start'"
     )
+
+
+def _airflow_elsewhere(address: str) -> Check:
+    """Airflow that others start (Helm, compose), asked at its public address."""
+    import httpx
+
+    remedy = f"look at Airflow's own pods or containers; it was asked at {address}"
+    try:
+        answer = httpx.get(f"{address.rstrip('/')}/api/v2/monitor/health", timeout=10, trust_env=False)
+        parts = answer.raise_for_status().json()
+        ill = sorted(name for name, part in parts.items() if part and part.get("status") not in (None, "healthy"))
+    except (httpx.HTTPError, ValueError, AttributeError) as error:
+        return Check("Airflow", False, f"does not answer ({type(error).__name__})", remedy)
+    return Check("Airflow", not ill, f"not healthy: {', '.join(ill)}" if ill else "answers, healthy", remedy)

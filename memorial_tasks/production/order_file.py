@@ -16,6 +16,7 @@ from memorial_tasks.consent.record import kind_of
 from memorial_tasks.domain.order import EvidenceKind, Materials, Order, Paper, ScriptLine
 from memorial_tasks.errors import InputRefused, Problem
 from memorial_tasks.quality.inventory import list_material
+from memorial_tasks.voice.text.markup import parse as parse_markup
 
 MAX_DOCUMENT = 1 << 20
 MAX_EVIDENCE = 64 << 20
@@ -229,7 +230,17 @@ def read_script(order: Order, folder: Path) -> tuple[tuple[ScriptLine, ...], lis
             problems.append(
                 Problem("script.control", "holds control characters", "retype the line", f"script.{number}.text")
             )
+        problems += markup_problems(line.text, number)
     return lines, problems
+
+
+def markup_problems(text: str, number: int) -> tuple[Problem, ...]:
+    """What is wrong with the markup of one line, as the step that speaks it would say hours later."""
+    try:
+        parse_markup(text, f"script.{number}.text")
+    except InputRefused as refused:
+        return refused.problems
+    return ()
 
 
 def _date_problems(order: Order, today: date) -> list[Problem]:

@@ -176,3 +176,29 @@ def test_a_script_file_gives_one_line_a_paragraph(folder: Path) -> None:
     assert found == []
     assert read is not None
     assert [line.text for line in read.script] == ["First line.", "Second line."]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ('你好<break time="soon"/>。', "script.markup_value"),
+        ("你好<blink>。", "script.markup_unknown"),
+        ('<prosody rate="90%">你好。', "script.markup_broken"),
+        ('<!DOCTYPE x [<!ENTITY a "b">]><speak>&a;</speak>', "script.markup_forbidden"),
+    ],
+)
+def test_markup_that_could_not_be_spoken_is_refused_with_its_line_and_a_remedy(
+    folder: Path, text: str, code: str
+) -> None:
+    lines = [{"text": "好。"}, {"text": text}]
+    (found,) = [one for one in problems(folder, document(script=lines)) if one.code.startswith("script.markup")]
+    assert (found.code, found.field, found.file) == (code, "script.1.text", "order.yaml")
+    assert found.remedy
+    assert "你好" not in str(found)
+    (folder / "script.txt").write_text(f"好。\n\n{text}\n", "utf-8")
+    assert code in codes(folder, document(script="script.txt"))
+
+
+def test_markup_that_can_be_spoken_and_plain_signs_are_taken(folder: Path) -> None:
+    lines = [{"text": '你好<break time="800ms"/>，<emphasis level="strong">大家</emphasis>。'}, {"text": "3 < 5 & 7"}]
+    assert problems(folder, document(script=lines)) == []
