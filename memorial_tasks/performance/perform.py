@@ -15,11 +15,16 @@ from memorial_tasks.errors import InputRefused, Problem
 from memorial_tasks.performance import life
 from memorial_tasks.performance.prosody import Prosody, measure
 from memorial_tasks.performance.score import CHANNELS, RATE_HZ, PerformanceScore
-from memorial_tasks.performance.visemes import is_silence, lip_curves
+from memorial_tasks.performance.visemes import REST_PRESS, is_silence, lip_curves
 
 Curve = NDArray[np.float64]
 PHRASE_GAP: Final = 0.12  # seconds of silence that end a phrase
 HEAD_LIMIT: Final = 5.5  # degrees
+# How much brows and silent lips move of themselves. Both were set against tracked clips of a person (GRID): a brow that
+# only moves on accents shows less than half of a person's motion, and lips that rest without any look painted.
+BROW_UNREST: Final = 0.18
+LIP_UNREST: Final = 0.030
+PARTED: Final = 0.30  # jaw: lips part for the breath before a phrase
 
 
 class Mien(NamedTuple):
@@ -98,12 +103,13 @@ def perform(
     ends = [end + lead_in for end in phrase_ends(timing)]
     random = {
         name: np.random.default_rng([seed & 0xFFFFFFFF, index])
-        for index, name in enumerate(("blink", "gaze", "yaw", "pitch", "roll", "shift", "breath", "brow"))
+        for index, name in enumerate(("blink", "gaze", "yaw", "pitch", "roll", "shift", "breath", "brow", "lips"))
     }
     mien = _mien(timing.lines, lead_in, ticks)
     accents = [Accent(a.time + lead_in, a.size) for a in find_accents(timing, sound, lead_in)]
 
     curves = lip_curves(timing.phones, ticks, RATE_HZ, _jaw_gain(sound, mien, habits), lead_in)
+    curves["jaw_open"] = _resting(curves, speaking, random["lips"])
     curves |= _expression(mien, accents, speaking, habits, random["brow"])
     target = _gaze_target(timing, plan, lead_in, ticks)
     curves["gaze_x"], curves["gaze_y"] = life.gaze(target, ticks, RATE_HZ, random["gaze"])
@@ -199,21 +205,42 @@ def _jaw_gain(sound: Prosody, mien: dict[str, Curve], habits: Habits) -> Curve:
     return (0.62 + 0.46 * np.clip(loud, 0, 1.2)) * mien["jaw"] * habits.jaw_gain
 
 
+def _resting(curves: dict[str, Curve], speaking: Curve, random: np.random.Generator) -> Curve:
+    """The jaw's curve with what a silent mouth does: it drifts by fractions of a millimetre, and parts a little for the
+    breath before a phrase. Closures stay closed."""
+    ticks = len(speaking)
+    breaths = _breaths(speaking)
+    parted = life.bumps([breath - 0.10 for breath in breaths], [PARTED] * len(breaths), 0.60, 0.16, ticks, RATE_HZ)
+    drift = LIP_UNREST * np.abs(1 + life.wander(ticks, RATE_HZ, 0.9, random))
+    silent = 1 - life.smooth(speaking, 0.06, RATE_HZ)
+    shut = np.clip((curves["lip_press"] - REST_PRESS) / (1 - REST_PRESS), 0, 1)
+    return np.maximum(curves["jaw_open"], (drift + parted) * silent * (1 - shut))
+
+
+def _breaths(speaking: Curve) -> list[float]:
+    """Seconds at which speech begins after a silence long enough to take air in."""
+    turns = np.diff(speaking)
+    begins, ends = np.flatnonzero(turns > 0.5), np.flatnonzero(turns < -0.5)
+    before = np.concatenate([[-1], ends])[np.searchsorted(ends, begins)]
+    return [float(begin) / RATE_HZ for begin in begins[begins - before > 2 * PHRASE_GAP * RATE_HZ]]
+
+
 def _expression(
     mien: dict[str, Curve], accents: Sequence[Accent], speaking: Curve, habits: Habits, random: np.random.Generator
 ) -> dict[str, Curve]:
     ticks = len(speaking)
     times, sizes = [a.time for a in accents], [a.size for a in accents]
-    raised = life.bumps(times, sizes, 0.18, 0.38, ticks, RATE_HZ) * mien["motion"] * habits.brow_gain
-    restless = 0.025 * life.wander(ticks, RATE_HZ, 1.5, random) * (0.4 + 0.6 * life.smooth(speaking, 0.3, RATE_HZ))
+    raised = life.bumps(times, sizes, 0.14, 0.26, ticks, RATE_HZ) * mien["motion"] * habits.brow_gain
+    unrest = BROW_UNREST * life.wander(ticks, RATE_HZ, 0.35, random) * habits.brow_gain
+    restless = unrest * (0.4 + 0.6 * life.smooth(speaking, 0.3, RATE_HZ))
     talk = life.smooth(speaking, 0.15, RATE_HZ)
     smile = (mien["smile"] + habits.smile_bias) * (1 - 0.18 * talk)
     return {
         "smile": smile,
         "smile_lean": habits.smile_lean * np.clip(smile, 0, 1),
         "cheek": mien["cheek"],
-        "brow_inner": mien["brow_inner"] + 0.24 * raised + restless,
-        "brow_outer": mien["brow_outer"] + 0.30 * raised + restless,
+        "brow_inner": mien["brow_inner"] + 0.50 * raised + restless,
+        "brow_outer": mien["brow_outer"] + 0.60 * raised + restless,
         "brow_lower": mien["brow_lower"],
         "squint": mien["squint"],
     }

@@ -35,7 +35,10 @@ def test_one_seed_one_score_another_seed_another(say):
     one, same, other = (perform(timing, sound, rate, plan, seed) for seed in (1, 1, 2))
     assert all(np.array_equal(one.curves[name], same.curves[name]) for name in CHANNELS)
     assert not np.array_equal(one.curves["head_yaw"], other.curves["head_yaw"])
-    assert np.array_equal(one.curves["jaw_open"], other.curves["jaw_open"]), "the words decide the mouth, not the seed"
+    line = timing.lines[0]
+    said = slice(int((line.start + LEAD_IN + 0.3) * 100), int((line.end + LEAD_IN - 0.3) * 100))
+    jaws = (one.curves["jaw_open"][said], other.curves["jaw_open"][said])
+    assert np.array_equal(*jaws), "the words decide the mouth, not the seed"
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -52,13 +55,21 @@ def test_lips_close_on_every_bilabial_at_25_pictures_a_second(say, chinese, lang
         assert shut.any(), f"{phone.phone} at {phone.start:.2f} s stays open"
 
 
-def test_silence_is_still(seven):
+def test_silence_is_calm_but_not_painted(seven):
+    """Between the lines the lips drift by less than a tenth of the jaw's way and slowly, as a person's do; they part a
+    little for the breath before the next words; and nothing chatters."""
     timing, score = seven
     for line, after in pairwise(timing.lines):
-        part = slice(int((line.end + LEAD_IN + 0.3) * 100), int((after.start + LEAD_IN - 0.2) * 100))
-        assert score.curves["jaw_open"][part].max() < 0.01
+        part = slice(int((line.end + LEAD_IN + 0.3) * 100), int((after.start + LEAD_IN - 0.8) * 100))
+        jaw = score.curves["jaw_open"][part]
+        assert np.ptp(jaw) > 0.002
+        assert jaw.max() < 0.12
+        assert np.abs(np.diff(jaw)).max() < 0.004, "chatters in silence"
         for channel in ("lip_press", "lip_wide", "lip_pucker", "lip_tuck"):
             assert np.ptp(score.curves[channel][part]) < 0.02, f"{channel} chatters in silence"
+        breath = slice(int((after.start + LEAD_IN - 0.3) * 100), int((after.start + LEAD_IN - 0.1) * 100))
+        if score.curves["lip_press"][breath].max() < 0.25:  # no m, b or p follows
+            assert score.curves["jaw_open"][breath].max() > 0.08
 
 
 def test_emotions_show_in_the_face(seven):
