@@ -56,7 +56,7 @@ class FilmMeasure:
     speech_offset: float  # s by which speech comes later than planned
     sync_r: float = NAN  # peak correlation of mouth opening and loudness of the voice
     sync_lag: float = NAN  # s by which the mouth comes later than the sound
-    bilabial_closed: float = NAN  # mouth at m, b, p over its median while speaking; 0 shut
+    bilabial_closed: float = NAN  # mouth at m, b, p over its median while speaking; 0 shut, 1 as open as ever
     word_errors: float = NAN  # English only: share of words a speech recogniser gets wrong
 
     def numbers(self) -> dict[str, float]:
@@ -318,7 +318,9 @@ def _sync(mouth: Sequence[tuple[float, float]], mono: Samples, rate: int) -> tup
 
 
 def _bilabials(mouth: Sequence[tuple[float, float]], timing: SpeechTiming) -> float:
-    """How far the mouth is open in the middle of m, b and p, over its median while speaking."""
+    """How far the mouth is open in the middle of m, b and p, over its median while speaking, both above what the
+    landmark model reads of this very mouth when it is shut (never 0: the inner lines of two lips that touch lie 1 % of
+    the eyes' distance apart)."""
     if len(mouth) < 50:
         return NAN
     times = np.array([time for time, _ in mouth])
@@ -330,7 +332,8 @@ def _bilabials(mouth: Sequence[tuple[float, float]], timing: SpeechTiming) -> fl
             near = (times >= start - 0.04) & (times <= end + 0.04)
             if near.any():
                 least.append(float(opening[near].min()))
-    return float(np.median(least) / max(float(np.median(opening)), 1e-3)) if least else NAN
+    shut = float(np.percentile(opening, 2))
+    return float((np.median(least) - shut) / max(float(np.median(opening)) - shut, 1e-3)) if least else NAN
 
 
 def word_errors(sound: Samples, rate: int, said: Sequence[str]) -> float:
