@@ -88,7 +88,7 @@ def as_filmed(frames: Sequence[NDArray[np.uint8]], like: Path) -> list[NDArray[n
             video: Any = film.add_stream("mpeg1video", rate=FPS)
             video.width, video.height, video.pix_fmt, video.bit_rate = *size, "yuv420p", max(bits, 600_000)
             for number, frame in enumerate(frames):
-                small = cv2.resize(_cropped(frame, size), size, interpolation=cv2.INTER_AREA)
+                small = np.asarray(cv2.resize(_cropped(frame, size), size, interpolation=cv2.INTER_AREA), np.uint8)
                 shown = av.VideoFrame.from_ndarray(np.ascontiguousarray(small), format="rgb24")
                 shown.pts, shown.time_base = number, Fraction(1, FPS)
                 film.mux(video.encode(shown))
