@@ -183,6 +183,9 @@ def _interlude(context: StepContext, path: Path, record: Numbers) -> None:
         record[path.stem] = {"width": width, "height": height}
     else:
         record[path.stem] = {"seconds": write_background(path, target.with_suffix(".mkv"))}
+        if probe_video(path).has_sound:
+            sound = read_sound(path, limits.MUSIC_RATE, stereo=True)
+            write_wav(target.with_suffix(".wav"), sound.samples.clip(-1.0, 1.0), sound.rate)
 
 
 def _music(context: StepContext, path: Path, record: Numbers) -> None:

@@ -22,7 +22,7 @@ from memorial_tasks.errors import InputRefused, Problem
 from memorial_tasks.video import shots
 from memorial_tasks.video.encode import AUDIO_RATE, SIZES, FilmJoiner, FilmWriter, Sound, facts, pictures
 from memorial_tasks.video.inserts import DISSOLVE, Insert, Inserts
-from memorial_tasks.video.mix import Mix, plan_mix, speech_spans
+from memorial_tasks.video.mix import Clip, Mix, plan_mix, speech_spans
 from memorial_tasks.video.motion import Motion, film_motion
 from memorial_tasks.video.stage import Backdrop, Stage
 from memorial_tasks.video.subtitles import Cue, SubtitlePainter
@@ -91,7 +91,8 @@ def compose_film(
     frames = film_frames(timing, fps, lead_in, tail, closing)
     duration = lead_in + timing.duration + tail + closing
     progress(0.0, "measuring the sound")
-    mix = plan_mix(speech, timing, music, lead_in, tail + closing)
+    clips = [Clip(one.sound, one.start, one.end) for one in inserts if one.sound is not None]
+    mix = plan_mix(speech, timing, music, lead_in, tail + closing, clips=clips)
     progress(0.05, "setting the stage")
     if title:
         card = Insert(duration - closing - DISSOLVE / 2, duration, rows=tuple(title), stays=True)

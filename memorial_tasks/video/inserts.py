@@ -36,6 +36,7 @@ class Insert:
     end: float
     source: Path | None = None
     rows: tuple[str, ...] = ()
+    sound: Path | None = None  # a clip's own
     number: int = 0
     stays: bool = False  # until the end of the film
 
@@ -60,9 +61,11 @@ def between_lines(
 ) -> tuple[tuple[Insert, ...], list[str]]:
     """The inserts of a film from the plan's marks, and the names for which there is no file.
 
-    An interlude fills the pause after its line; several share it by their seconds.
+    An interlude fills the pause after its line; several share it by their seconds. A WAV file of a clip's name is its
+    sound.
     """
-    by_name = {path.stem: path for path in files}
+    by_name = {path.stem: path for path in files if path.suffix != ".wav"}
+    sounds = {path.stem: path for path in files if path.suffix == ".wav"}
     lines = {line.index: line for line in timing.lines}
     ends = {one.index: two.start for one, two in pairwise(timing.lines)}
     found: list[Insert] = []
@@ -82,7 +85,8 @@ def between_lines(
             early = DISSOLVE / 2 if clock > low + 1e-6 else 0.0
             if mark.name in by_name and stop - clock > 2 * DISSOLVE:
                 span = (clock - early + lead_in, stop + late + lead_in)
-                found.append(Insert(*span, by_name[mark.name], number=len(found)))
+                sound = sounds.get(mark.name)
+                found.append(Insert(*span, by_name[mark.name], sound=sound, number=len(found)))
             clock = stop
     return tuple(found), missing
 

@@ -27,9 +27,21 @@ CEILING: Final = -2.3  # dBTP before AAC, whose overshoot then stays under -1.5
 DUCK: Final = -12.0  # dB
 ATTACK, RELEASE = 0.050, 0.400  # seconds
 MUSIC_BELOW: Final = 6.0  # LU: music alone against the voice
+CLIP_BELOW: Final = 2.0  # LU: a clip's own sound against the voice
+CLIP_FADE: Final = 0.6  # seconds in which a clip is faded in and out, as its picture is
 SILENCES: Final = frozenset({"SIL", "SP", "PAU", ""})
 
 Sound = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The sound of a clip that is shown: a WAV file, heard from its beginning between two seconds of the film."""
+
+    sound: Path
+    start: float
+    end: float
+    gain: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,7 @@ class Mix:
     spoken: tuple[tuple[float, float], ...]  # seconds of the film in which the person speaks
     duration: float
     lead_in: float
+    clips: tuple[Clip, ...] = ()
     music_gain: float = 1.0
     gain: float = 1.0
     loudness: float = float("nan")  # measured after everything
@@ -57,10 +70,12 @@ class Mix:
 
     def _raw(self) -> Iterator[Sound]:
         voice = _placed(_resampled(self.speech, 2), self.lead_in, self.samples)
+        for clip in self.clips:
+            voice = _with_clip(voice, clip, self.samples)
         if self.music is None:
             yield from voice
             return
-        duck = _Duck(self.spoken)
+        duck = _Duck(sorted((*self.spoken, *((clip.start, clip.end) for clip in self.clips))))
         for index, (words, music) in enumerate(zip(voice, _looped(self.music, self.samples), strict=True)):
             start = index * BLOCK
             envelope = duck.gain(start, len(words)) * _fades(start, len(words), self.samples)
@@ -74,16 +89,24 @@ def plan_mix(
     lead_in: float = LEAD_IN,
     tail: float = TAIL,
     loudness: float = LOUDNESS,
+    clips: Sequence[Clip] = (),
 ) -> Mix:
     """Measures and settles the mix of one film. `speech` and `music` are WAV files of any rate, mono or stereo.
 
     Music plays for the whole film, looped with a cross-fade when it is shorter, `MUSIC_BELOW` LU under the voice and
-    12 dB lower while the person speaks. Raises `InputRefused` when a file is not sound.
+    12 dB lower while the person speaks or a clip is heard; a clip is `CLIP_BELOW` LU under the voice. Raises
+    `InputRefused` when a file is not sound.
     """
     spoken = tuple((start + lead_in, end + lead_in) for start, end in speech_spans(timing))
     duration = lead_in + timing.duration + tail
     mix = Mix(speech, music, spoken, duration, lead_in)
     voice = _measure(_resampled(speech, 2))[0]
+    heard = []
+    for clip in clips:
+        own = _measure(_first(_resampled(clip.sound, 2), clip.end - clip.start))[0]
+        aim = (voice if np.isfinite(voice) else -20.0) - CLIP_BELOW
+        heard.append(replace(clip, gain=10 ** ((aim - own) / 20) if np.isfinite(own) else 0.0))
+    mix = replace(mix, clips=tuple(heard))
     if music is not None:
         bed = _measure(_resampled(music, 2))[0]
         aim = (voice if np.isfinite(voice) else -20.0) - MUSIC_BELOW
@@ -136,6 +159,25 @@ class _Duck:
         """Linear gain of `count` samples from sample `start`."""
         clock = (start + np.arange(count)) / RATE
         return np.asarray(10 ** (np.interp(clock, self._times, self._levels) / 20), np.float32)
+
+
+def _with_clip(blocks: Iterator[Sound], clip: Clip, samples: int) -> Iterator[Sound]:
+    """The sound with a clip laid over it while it is shown."""
+    own = _placed(_first(_resampled(clip.sound, 2), clip.end - clip.start), clip.start, samples)
+    for index, (words, sound) in enumerate(zip(blocks, own, strict=True)):
+        clock = (index * BLOCK + np.arange(len(words))) / RATE
+        share = np.clip(np.minimum(clock - clip.start, clip.end - clock) / CLIP_FADE, 0, 1)
+        yield words + sound * (clip.gain * np.sin(share * np.pi / 2)).astype(np.float32)[:, None]
+
+
+def _first(blocks: Iterator[Sound], seconds: float) -> Iterator[Sound]:
+    """The beginning of a sound."""
+    left = round(seconds * RATE)
+    for block in blocks:
+        if left <= 0:
+            return
+        yield block[:left]
+        left -= len(block)
 
 
 def _fades(start: int, count: int, total: int) -> NDArray[np.float32]:

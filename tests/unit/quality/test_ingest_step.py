@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -127,3 +128,26 @@ def test_what_is_not_remade_is_not_asked_for(originals: Path, context: Any) -> N
     metrics = quality_gate.run(step, quality_gate.Params(language="en-US", has_face=False))
     assert metrics["passed"]
     assert not any(finding["code"].startswith("photo") for finding in metrics["findings"])
+
+
+def test_the_sound_of_a_clip_to_be_shown_is_kept_beside_its_picture(originals: Path, context: Any) -> None:
+    (originals / "interlude").mkdir()
+    clock = np.arange(44_100) / 44_100
+    with av.open(str(originals / "interlude" / "interlude-0001.mp4"), "w") as box:
+        picture = box.add_stream("mpeg4", rate=25)
+        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+        sound = box.add_stream("aac", rate=44_100, layout="mono")
+        for _ in range(25):
+            box.mux(picture.encode(av.VideoFrame.from_ndarray(np.full((48, 64, 3), 90, np.uint8), format="rgb24")))
+        wave = (0.3 * np.sin(2 * np.pi * 440 * clock)).astype(np.float32)[None]
+        heard = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
+        heard.sample_rate = 44_100
+        box.mux([*sound.encode(heard), *sound.encode(None), *picture.encode(None)])
+    Image.new("RGB", (60, 80), (120, 90, 60)).save(originals / "interlude" / "interlude-0002.png")
+    step = context("in", "out")
+    ingest.run(step, ingest.Params(language="en-US"))
+    made = sorted(path.name for path in (step.out / "interludes").iterdir())
+    assert made == ["interlude-0001.mkv", "interlude-0001.wav", "interlude-0002.png"]
+    kept = soundfile.info(step.out / "interludes" / "interlude-0001.wav")
+    assert (kept.samplerate, kept.channels) == (48_000, 2)
+    assert kept.duration == pytest.approx(1.0, abs=0.1)

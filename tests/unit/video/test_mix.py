@@ -3,11 +3,12 @@
 import numpy as np
 import pyloudnorm
 import pytest
+import soundfile
 
 from memorial_tasks.domain.timing import LEAD_IN, TAIL
 from memorial_tasks.errors import InputRefused
 from memorial_tasks.video.loudness import LoudnessMeter, TruePeakMeter
-from memorial_tasks.video.mix import CEILING, RATE, plan_mix, speech_spans
+from memorial_tasks.video.mix import CEILING, RATE, Clip, plan_mix, speech_spans
 
 
 def whole(mix):
@@ -144,3 +145,28 @@ def test_what_is_no_sound_is_refused_by_name(tmp_path, timing, speech_file):
     (tmp_path / "m.wav").write_bytes(b"RIFF lies")
     with pytest.raises(InputRefused, match=r"m\.wav"):
         plan_mix(speech_file(tmp_path / "s.wav", 1.0), timing(1.0), tmp_path / "m.wav")
+
+
+def test_a_clip_is_heard_in_its_time_under_the_voice_and_the_music_gives_way(tmp_path, timing, speech_file, music_file):
+    speech = speech_file(tmp_path / "speech.wav", 2.0)
+    music = music_file(tmp_path / "music.wav", 3.0)
+    clock = np.arange(5 * RATE) / RATE
+    soundfile.write(tmp_path / "clip.wav", 0.02 * np.sin(2 * np.pi * 3000 * clock), RATE)
+    soundfile.write(tmp_path / "silent.wav", np.zeros(5 * RATE), RATE)
+    given = {"speech": speech, "timing": timing(2.0), "music": music, "tail": 8.0}
+    mix = plan_mix(**given, clips=[Clip(tmp_path / "clip.wav", 4.0, 7.0)])
+    sound = whole(mix)
+    assert mix.loudness == pytest.approx(-16, abs=0.3)
+    assert mix.true_peak <= -2.0
+
+    def tone(start, end):
+        part = sound[round(start * RATE) : round(end * RATE), 0]
+        return float(np.abs(np.exp(-2j * np.pi * 3000 * np.arange(len(part)) / RATE) @ part) / len(part))
+
+    assert tone(5.0, 6.0) > 30 * max(tone(3.0, 3.9), tone(7.1, 8.1)), "only while it is shown"
+    assert tone(4.0, 4.1) < 0.3 * tone(5.0, 6.0), "it comes in softly"
+    assert mix.clips[0].gain > 2, "a quiet clip is raised to the voice"
+    hushed, plain = plan_mix(**given, clips=[Clip(tmp_path / "silent.wav", 4.0, 7.0)]), plan_mix(**given)
+    one, other = (whole(each)[5 * RATE : 6 * RATE] / each.gain for each in (hushed, plain))
+    assert decibels(one) - decibels(other) == pytest.approx(-12, abs=0.5), "the music gives way to a clip too"
+    assert np.array_equal(whole(mix), sound), "the same samples every time"
