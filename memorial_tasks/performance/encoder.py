@@ -66,7 +66,8 @@ def pooled(tokenizer: Any, body: Any, texts: Sequence[str]) -> Tensor:
     given = tokenizer(list(texts), padding=True, truncation=True, max_length=LONGEST, return_tensors="pt")
     states = body(**{name: given[name] for name in ("input_ids", "attention_mask")}).last_hidden_state
     seen = given["attention_mask"][..., None].to(states.dtype)
-    return (states * seen).sum(dim=1) / seen.sum(dim=1).clamp(min=1)
+    mean: Tensor = (states * seen).sum(dim=1) / seen.sum(dim=1).clamp(min=1)
+    return mean
 
 
 def installed(assets: Path) -> str:

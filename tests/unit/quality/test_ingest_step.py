@@ -143,7 +143,7 @@ def test_the_sound_of_a_clip_to_be_shown_is_kept_beside_its_picture(originals: P
         heard = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
         heard.sample_rate = 44_100
         box.mux([*sound.encode(heard), *sound.encode(None), *picture.encode(None)])
-    Image.new("RGB", (60, 80), (120, 90, 60)).save(originals / "interlude" / "interlude-0002.png")
+    Image.new("RGB", (600, 800), (120, 90, 60)).save(originals / "interlude" / "interlude-0002.png")
     step = context("in", "out")
     ingest.run(step, ingest.Params(language="en-US"))
     made = sorted(path.name for path in (step.out / "interludes").iterdir())
