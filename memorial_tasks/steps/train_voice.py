@@ -22,33 +22,56 @@ class Params(Record):
 
 
 def run(context: StepContext, params: Params) -> dict[str, Any]:
-    """``voice/features.*`` -> ``voice/model.safetensors``, ``voice/card.json``, ``voice/spectrogram.png``, and
-    ``curves/events.out.tfevents``."""
+    """``voice/features.*``, and where the studio has one ``base/model.safetensors`` -> ``voice/model.safetensors``,
+    ``voice/card.json``, ``voice/spectrogram.png``, and ``curves/events.out.tfevents``. With a base voice both tiers are
+    trained, and the one that says the held-out recordings better is kept."""
     from memorial_tasks.steps.curves import write_curves
-    from memorial_tasks.voice.card import write_card
+    from memorial_tasks.voice.base import Base
+    from memorial_tasks.voice.card import better, measure, write_card
     from memorial_tasks.voice.corpus import Corpus
-    from memorial_tasks.voice.recipe import recipe
+    from memorial_tasks.voice.recipe import recipe, tuning_recipe
     from memorial_tasks.voice.text.markup import plain_text
     from memorial_tasks.voice.train import train_voice
 
     started = time.monotonic()
-    chosen = recipe(params.config)
     corpus = Corpus.load(context.file("voice/features.json").parent)
     texts = list(params.script_texts)
     if script := context.optional("script.json"):
         texts += [ScriptLine.model_validate(line).text for line in json.loads(script.read_text("utf-8"))]
+    said = [(plain_text(text), params.language) for text in texts]
+    brought = context.optional("base/model.safetensors")
+    base = Base.load(brought) if brought else None
+    share = 0.6 if base else 1.0
     trained = train_voice(
         corpus,
-        [(plain_text(text), params.language) for text in texts],
-        chosen,
+        said,
+        recipe(params.config),
         context.checkpoints,
         context.seed,
-        context.progress,
+        lambda fraction, message: context.progress(share * fraction, message),
         context.save_checkpoint,
     )
+    measured, other = measure(trained, corpus.language), None
+    if base:
+        tuned = train_voice(
+            corpus,
+            said,
+            tuning_recipe(params.config),
+            context.checkpoints,
+            context.seed,
+            lambda fraction, message: context.progress(share + (1 - share) * fraction, message),
+            context.save_checkpoint,
+            base,
+        )
+        second = measure(tuned, corpus.language)
+        if better(measured.figures, second.figures):
+            trained, measured, other = tuned, second, measured.figures
+        else:
+            other = second.figures
     trained.model.save(context.out / "voice" / "model.safetensors")
     write_curves(context.out, {f"voice/{name}": series for name, series in trained.curves.items()})
-    card = write_card(context.out / "voice", corpus, trained, params.config, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    card = write_card(context.out / "voice", corpus, trained, params.config, seconds, measured, other)
     context.progress(1.0, "voice trained")
-    keys = ("tier", "minutes", "mcd_db", "wer_delta", "expected_quality", "train_s", "resumed")
+    keys = ("tier", "base", "minutes", "mcd_db", "wer_delta", "expected_quality", "train_s", "resumed")
     return {key: card[key] for key in keys}

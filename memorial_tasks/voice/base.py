@@ -182,9 +182,8 @@ def train(
 ) -> dict[str, Any]:
     """Train a base voice from the corpora that `corpus_manifest` names (`licensed.CorpusManifest`).
 
-    Writes into `out_folder` the weights (`MODEL_FILE`), ``card.json``, and ``base.yaml``, the manifest with which
-    `memorial model import` takes them over. `checkpoints` (``out_folder/checkpoints`` unless given) keeps prepared
-    speech and the state of training, so a killed run goes on. Returns the card.
+    Writes the weights (`MODEL_FILE`) and ``card.json`` into `out_folder`. `checkpoints` (``out_folder/checkpoints``
+    unless given) keeps prepared speech and the state of training, so a killed run goes on. Returns the card.
 
     Raises `InputRefused` for a manifest or corpus that is not what it says, and for less than 30 s of usable speech.
     """
@@ -216,17 +215,6 @@ def train(
         "resumed": run.resumed,
     }
     (out_folder / "card.json").write_text(json.dumps(card, indent=1), "utf-8")
-    licences = sorted({part.licence for part in manifest.parts})
-    document = {
-        "model": manifest.model, "kind": "voice", "architecture": ARCHITECTURE, "file": MODEL_FILE, "sha256": digest,
-        "licence": manifest.licence, "source": manifest.source,
-        "corpus": {
-            "name": " + ".join(str(one["name"]) for one in corpora),
-            "licence": licences[0] if len(licences) == 1 else manifest.licence,
-            "source": "; ".join(str(one["source"]) for one in corpora)[:200],
-        },
-    }  # fmt: skip
-    (out_folder / "base.yaml").write_text(json.dumps(document, indent=1), "utf-8")  # JSON is YAML
     progress(1.0, "base voice trained")
     return card
 

@@ -1,13 +1,14 @@
 """The card of a trained voice: what it was made from, how good it is, and what would make it better."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from memorial_tasks.domain.words import Language
-from memorial_tasks.voice.audio import spectrogram_png
+from memorial_tasks.voice.audio import Wave, spectrogram_png
 from memorial_tasks.voice.corpus import Corpus, Utterance
 from memorial_tasks.voice.evaluate import distortion, pitch_agreement, plain_words, word_errors
 from memorial_tasks.voice.features import FRAME
@@ -18,18 +19,27 @@ from memorial_tasks.voice.synthesize import say_row
 from memorial_tasks.voice.train import Trained
 
 
+@dataclass(frozen=True)
+class Measured:
+    """A voice against the recordings kept away from it: `figures` for the card, and the sounds for the picture."""
+
+    figures: dict[str, Any]
+    real: tuple[Wave, ...]
+    made: tuple[Wave, ...]
+
+
 def say_again(model: VoiceModel, utterance: Utterance) -> tuple[TimedRow, Any]:
     """The model saying what a recording says, with its own timing: timed row and frames."""
     return say_row(model, utterance.timed.row)
 
 
-def write_card(folder: Path, corpus: Corpus, trained: Trained, config: str, seconds: float) -> dict[str, Any]:
-    """Measure the held-out utterances, draw real above made, write ``card.json`` and ``spectrogram.png``."""
+def measure(trained: Trained, language: Language) -> Measured:
+    """The held-out utterances said again: distortion, pitch, and word errors where our judge knows the language."""
     made, real = [], []
     scores: list[float] = []
     pitch: list[tuple[float, float]] = []
     errors = {"real": 0, "made": 0, "words": 0}
-    recogniser = Recogniser() if corpus.language == Language.EN_US and trained.held_out else None
+    recogniser = Recogniser() if language == Language.EN_US and trained.held_out else None
     for utterance in trained.held_out:
         _, frames = say_again(trained.model, utterance)
         wave = trained.model.sound(frames)
@@ -43,17 +53,8 @@ def write_card(folder: Path, corpus: Corpus, trained: Trained, config: str, seco
             errors["words"] += len(words)
             errors["real"] += word_errors(words, plain_words(recogniser.words(utterance.wave)))
             errors["made"] += word_errors(words, plain_words(recogniser.words(wave)))
-    strips = [wave for pair in zip(real[:2], made[:2], strict=True) for wave in pair]
-    spectrogram_png(folder / "spectrogram.png", strips or [corpus.utterances[0].wave])
-    minutes = corpus.seconds / 60
-    card: dict[str, Any] = {
-        "format": 1,
-        "tier": 0,
-        "config": config,
-        "language": corpus.language.value,
-        "minutes": round(minutes, 2),
-        "utterances": len(corpus.utterances),
-        "grades": {grade: sum(u.grade == grade for u in corpus.utterances) for grade in "ABC"},
+    figures = {
+        "tier": trained.model.tier,
         "held_out": len(trained.held_out),
         "mcd_db": round(float(np.mean(scores)), 2) if scores else None,
         "pitch_rmse_cents": round(float(np.nanmean([cents for cents, _ in pitch])), 0) if pitch else None,
@@ -61,11 +62,56 @@ def write_card(folder: Path, corpus: Corpus, trained: Trained, config: str, seco
         "wer_real": round(errors["real"] / errors["words"], 3) if errors["words"] else None,
         "wer_made": round(errors["made"] / errors["words"], 3) if errors["words"] else None,
         "wer_delta": round((errors["made"] - errors["real"]) / errors["words"], 3) if errors["words"] else None,
+        "words": errors["words"],
+    }
+    return Measured(figures, tuple(real), tuple(made))
+
+
+def better(first: dict[str, Any], second: dict[str, Any]) -> bool:
+    """Whether the second voice's figures are the better ones: fewer word errors by more than two words, else less
+    distortion. Without held-out recordings nothing was measured, and the first stays."""
+    if first["mcd_db"] is None or second["mcd_db"] is None:
+        return False
+    if first["words"]:
+        gained = (first["wer_made"] - second["wer_made"]) * first["words"]
+        if abs(gained) > 2.5:
+            return bool(gained > 0)
+    return bool(second["mcd_db"] < first["mcd_db"])
+
+
+def write_card(
+    folder: Path,
+    corpus: Corpus,
+    trained: Trained,
+    config: str,
+    seconds: float,
+    measured: Measured,
+    other: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Draw real above made, write ``card.json`` and ``spectrogram.png``. `other` are the figures of the tier that was
+    trained too and measured worse."""
+    strips = [wave for pair in zip(measured.real[:2], measured.made[:2], strict=True) for wave in pair]
+    spectrogram_png(folder / "spectrogram.png", strips or [corpus.utterances[0].wave])
+    minutes = corpus.seconds / 60
+    card: dict[str, Any] = {
+        "format": 1,
+        "tier": trained.model.tier,
+        "base": trained.model.base or None,
+        "config": config,
+        "language": corpus.language.value,
+        "minutes": round(minutes, 2),
+        "utterances": len(corpus.utterances),
+        "grades": {grade: sum(u.grade == grade for u in corpus.utterances) for grade in "ABC"},
+        **{key: value for key, value in measured.figures.items() if key != "tier"},
+        "tiers_compared": [measured.figures, other] if other else [measured.figures],
+        "vocoder": {"used": "gan" if trained.model.vocoder else "world", **trained.vocoder},
+        "breaths": len(trained.model.breaths),
         "expected_quality": expected_quality(corpus),
         "improve": improvements(corpus),
         "curves": trained.curves,
         "findings": [finding.model_dump(mode="json") for finding in corpus.findings],
-        "method": "BiLSTM parametric synthesis trained on this person's recordings, WORLD vocoder",
+        "method": "BiLSTM parametric synthesis with explicit durations, trained on this person's recordings"
+        + (" on top of a base voice" if trained.model.tier else ""),
     }
     folder.mkdir(parents=True, exist_ok=True)
     # what another run of the same training would not repeat stays out of the file, so that its digest is the same

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, StringConstraints, ValidationError
 
+from memorial_tasks.domain.corpus import MODEL_ID, free
 from memorial_tasks.domain.order import Record
 from memorial_tasks.domain.words import Language
 from memorial_tasks.errors import InputRefused, Problem
@@ -48,7 +49,8 @@ class Part(Record):
 class CorpusManifest(Record):
     """What a base voice is learned from, signed for by the operator who writes it."""
 
-    model: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{2,63}$")]
+    model: Annotated[str, StringConstraints(pattern=MODEL_ID)]
+    name: _Line | None = None
     licence: _Line
     source: _Line
     parts: tuple[Part, ...] = Field(min_length=1)
@@ -75,9 +77,9 @@ def read_manifest(path: Path) -> CorpusManifest:
         fields = [".".join(str(part) for part in item["loc"]) for item in error.errors()]
         whats = [item["msg"] for item in error.errors()]
         raise InputRefused([_problem(w, f"{path.name} {f}") for f, w in zip(fields, whats, strict=True)]) from None
-    closed = [part for part in manifest.parts if {"NC", "ND"} & set(part.licence.upper().replace("-", " ").split())]
+    closed = [part for part in manifest.parts if not free(part.licence)]
     if closed:
-        what = "its licence forbids commercial use or changes, so nothing learned from it may speak for a family"
+        what = "its licence is not one that allows films for families and the public"
         raise InputRefused([_problem(what, f"{path.name} {part.folder.name}") for part in closed])
     parts = tuple(part.model_copy(update={"folder": (path.parent / part.folder).resolve()}) for part in manifest.parts)
     return manifest.model_copy(update={"parts": parts})

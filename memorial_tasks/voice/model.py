@@ -20,6 +20,7 @@ from memorial_tasks.voice.listen import Listener
 from memorial_tasks.voice.networks import PERSON, AcousticModel, DurationModel, Sizes
 from memorial_tasks.voice.phones import PHONES, SILENCE
 from memorial_tasks.voice.sequence import DESCRIPTION, PhoneRow, describe
+from memorial_tasks.voice.vocoder import Generator, Vocoder
 
 FORMAT = "memorial-voice-1"
 _ARTICULATION = 1.4  # how far beyond its real spread the envelope is taken
@@ -34,7 +35,8 @@ class VoiceModel:
     than the networks' (standard deviation ratio); `duration_stats` (mean, std of log frames for phones; the same for
     pauses); `tone_level` dBFS and `tone` float32 [513] spectral shape of the room's own quiet; `clips` the recordings
     kept for quoting (int16, 24 kHz) with `clip_index` describing them; `listener` hears lines back; `colour` float32
-    [513] the gain by which their long-term spectrum differs from what the networks say."""
+    [513] the gain by which their long-term spectrum differs from what the networks say; `breaths` their own, cut out of
+    the recordings; `vocoder` instead of WORLD where it measured better."""
 
     sizes: Sizes
     acoustic: AcousticModel
@@ -51,6 +53,8 @@ class VoiceModel:
     listener: Listener
     colour: NDArray[np.float32]
     base: str = ""
+    breaths: tuple[Wave, ...] = ()
+    vocoder: Vocoder | None = None
 
     @property
     def tier(self) -> int:
@@ -120,7 +124,8 @@ class VoiceModel:
     def sound(self, frames: Frames) -> Wave:
         """The wave at 24 kHz of [frames, WIDTH], with the person's own long-term spectrum."""
         taps = signal.firwin2(_TAPS, np.linspace(0, 1, self.colour.size), self.colour)
-        return np.asarray(signal.oaconvolve(resynthesise(frames), taps, "same"), np.float32)
+        wave = self.vocoder.sound(frames) if self.vocoder else resynthesise(frames)
+        return np.asarray(signal.oaconvolve(wave, taps, "same"), np.float32)
 
     def save(self, path: Path) -> None:
         """Write the model."""
@@ -128,6 +133,10 @@ class VoiceModel:
         tensors |= {f"duration.{key}": value for key, value in self.duration.state_dict().items()}
         for name in ("mean", "std", "variance", "duration_stats", "tone", "clips", "colour"):
             tensors[f"own.{name}"] = torch.from_numpy(np.ascontiguousarray(getattr(self, name)))
+        if self.breaths:
+            tensors["own.breaths"] = torch.from_numpy(np.concatenate(self.breaths))
+        if self.vocoder:
+            tensors |= {f"vocoder.{key}": value for key, value in self.vocoder.generator.state_dict().items()}
         tensors["own.ear_mean"] = torch.from_numpy(self.listener.mean)
         tensors["own.ear_scale"] = torch.from_numpy(self.listener.scale)
         own = {
@@ -136,6 +145,8 @@ class VoiceModel:
             "clips": self.clip_index,
             "least": self.listener.least,
             "base": self.base,
+            "breaths": [int(breath.size) for breath in self.breaths],
+            "vocoder": [self.vocoder.generator.width, self.vocoder.generator.blocks] if self.vocoder else None,
         }
         metadata = {
             "format": FORMAT,
@@ -170,10 +181,25 @@ class VoiceModel:
                 sizes, acoustic.eval(), duration.eval(), arrays["mean"], arrays["std"], arrays["variance"],
                 arrays["duration_stats"], arrays["tone"], float(own["tone_level"]), Language(own["language"]),
                 arrays["clips"], own["clips"], Listener(arrays["ear_mean"], arrays["ear_scale"], float(own["least"])),
-                arrays["colour"], own.get("base", ""),
+                arrays["colour"], own.get("base", ""), _breaths(arrays, own.get("breaths", [])),
+                _vocoder(tensors, own.get("vocoder"), arrays),
             )  # fmt: skip
         except (KeyError, RuntimeError, ValueError) as error:
             raise ModelRefused("the voice model has another shape", where=path.name, remedy="train it again") from error
+
+
+def _breaths(arrays: dict[str, NDArray[np.float32]], sizes: list[int]) -> tuple[Wave, ...]:
+    return tuple(np.split(arrays["breaths"], np.cumsum(sizes)[:-1])) if sizes else ()
+
+
+def _vocoder(
+    tensors: dict[str, torch.Tensor], size: list[int] | None, arrays: dict[str, NDArray[np.float32]]
+) -> Vocoder | None:
+    if not size:
+        return None
+    generator = Generator(*size)
+    generator.load_state_dict(_under(tensors, "vocoder."))
+    return Vocoder(generator.eval(), arrays["mean"], arrays["std"])
 
 
 def styled(description: NDArray[np.float32], sizes: Sizes, arousal: float) -> NDArray[np.float32]:

@@ -6,6 +6,21 @@ from memorial_tasks.errors import InputRefused, Problem
 
 
 @dataclass(frozen=True)
+class VocoderRecipe:
+    """`steps` in all, the first `warm` of them without judges; `frames` of 5 ms a window, `width` and
+    `blocks` of the generator."""
+
+    steps: int
+    warm: int
+    batch: int = 4
+    frames: int = 160
+    width: int = 96
+    blocks: int = 4
+    judge: int = 12  # channels of the judges' first layer
+    rate: float = 4e-4
+
+
+@dataclass(frozen=True)
 class Recipe:
     """One training. `practice` sentences of generated speech; `first` steps on practice and person mixed evenly, then
     `steps` steps with `mix` of the windows still practice; `adversarial` weight of the LSTM discriminator (0: off).
@@ -31,24 +46,35 @@ class Recipe:
     adapter: int = 0  # units of a person's adapters beside the layers of a base voice
     adversarial: float = 0.0
     adversarial_steps: int = 0
+    vocoder: VocoderRecipe | None = None
 
 
+VOCODER = VocoderRecipe(steps=20_000, warm=1000, batch=8, frames=160, width=192, blocks=6, judge=24)
 RECIPES = {
     "tiny": Recipe(
         practice=26, first=70, steps=330, duration_steps=120, frame_hidden=96, layers=1, rate=4e-3
     ),  # half a CPU minute; measured better than fewer steps on more practice speech
     "cpu": Recipe(practice=90, first=300, steps=600, duration_steps=300),
     "production": Recipe(
-        practice=300, first=1500, steps=6000, duration_steps=1500, batch=16, frame_hidden=192, phone_hidden=96
+        practice=300,
+        first=1500,
+        steps=6000,
+        duration_steps=1500,
+        batch=16,
+        frame_hidden=192,
+        phone_hidden=96,
+        vocoder=VOCODER,
     ),
 }
 
 
 # The person on top of a base voice: only what is theirs is learned, so few steps do.
 TUNING = {
-    "tiny": Recipe(practice=26, first=0, steps=100, duration_steps=40, adapter=16, batch=8, rate=2e-3),
-    "cpu": Recipe(practice=60, first=0, steps=250, duration_steps=100, adapter=32, batch=16, rate=2e-3),
-    "production": Recipe(practice=300, first=0, steps=3000, duration_steps=600, adapter=64, batch=16, rate=1e-3),
+    "tiny": Recipe(practice=26, first=0, steps=100, duration_steps=40, adapter=16, batch=8, window=60, rate=2e-3),
+    "cpu": Recipe(practice=60, first=0, steps=250, duration_steps=100, adapter=32, batch=16, window=60, rate=2e-3),
+    "production": Recipe(
+        practice=300, first=0, steps=3000, duration_steps=600, adapter=64, batch=16, rate=1e-3, vocoder=VOCODER
+    ),
 }
 # `mix` is the share of generated speech, which knows both languages whatever the corpora speak.
 BASES = {

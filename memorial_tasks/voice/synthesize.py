@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from memorial_tasks.domain.timing import DirectedLine, DirectionPlan, LineTime, PhoneTime, SpeechTiming, WordTime
+from memorial_tasks.domain.words import Emotion
 from memorial_tasks.errors import InputRefused, Problem
 from memorial_tasks.voice.audio import RATE, Wave, loudness, soft_limit
 from memorial_tasks.voice.espeak import Espeak
@@ -36,6 +37,12 @@ _PHONE_SECONDS = 0.09  # usual length of a phone, for estimates
 _TRIES = ((1.0, 1.0), (0.92, 1.0), (0.86, 1.25))
 _ASTRAY = 0.25  # seconds a word may be found away from its place
 _UNCLEAR_SHARE = 0.2  # of the words of a line
+# how excited an emotion at full intensity is spoken, in standard deviations of the person's own speech (tier 1)
+AROUSAL = {
+    Emotion.NEUTRAL: 0.0, Emotion.WARM: -0.3, Emotion.HAPPY: 1.4, Emotion.SAD: -1.4, Emotion.CALM: -1.1,
+    Emotion.PROUD: 0.9, Emotion.GRATEFUL: 0.3,
+}  # fmt: skip
+_BREATH_REST, _BREATH_LINE = 0.5, 1.5  # seconds of rest before, and of speech after a breath is drawn
 
 
 @dataclass(frozen=True)
@@ -123,7 +130,8 @@ def speak_in_parts(
         remade += int(part.tries > 1)
         if part.unclear:
             unclear.append(line.index)
-        write(track.add(line, part))
+        coming = zip(plan.lines[number + 1 :], texts[number + 1 :], strict=True)
+        write(track.add(line, part, next((_speech_seconds(*one) for one in coming), 0.0)))
         progress(0.9 * (number + 1) / len(texts), f"line {number + 1} of {len(texts)}")
     write(track.end())
     return Spoken(track.timing(), remade, tuple(unclear))
@@ -164,7 +172,11 @@ def read_lines(plan: DirectionPlan, lexicon: Mapping[str, str] | None = None) ->
 def _estimate(line: DirectedLine, words: Sequence[Word]) -> float:
     """Seconds a line will take, roughly."""
     rests = sum((word.before or 0.0) + (word.after or 0.0) for word in words)
-    return sum(len(word.phones) for word in words) * _PHONE_SECONDS / line.pace + rests + line.pause
+    return _speech_seconds(line, words) + rests + line.pause
+
+
+def _speech_seconds(line: DirectedLine, words: Sequence[Word]) -> float:
+    return sum(len(word.phones) for word in words) * _PHONE_SECONDS / line.pace
 
 
 def say_line(model: VoiceModel, line: DirectedLine, words: list[Word]) -> SpokenLine:
@@ -204,7 +216,8 @@ def unclear_words(model: VoiceModel, line: SpokenLine) -> int:
 
 def speak_line(model: VoiceModel, line: DirectedLine, words: list[Word], liveliness: float = 1.0) -> SpokenLine:
     """One line by the networks. The wave begins and ends with 70 ms of quiet."""
-    timed, frames = say_row(model, spoken_row(words), line.pace, liveliness)
+    excited = AROUSAL[line.emotion] * line.intensity
+    timed, frames = say_row(model, spoken_row(words), line.pace, liveliness, excited)
     row, edges = timed.row, timed.edges
     per_frame = np.repeat(np.arange(len(row.phones)), np.diff(edges))
     quiet = np.array([phone.name == SILENCE for phone in row.phones])[per_frame]
@@ -233,10 +246,12 @@ def _styled(row: PhoneRow, per_frame: NDArray[np.int64]) -> tuple[NDArray[np.flo
     return pitch, 1.0 + spread, gain
 
 
-def say_row(model: VoiceModel, row: PhoneRow, pace: float = 1.0, liveliness: float = 1.0) -> tuple[TimedRow, Frames]:
-    """Times and WORLD frames of a phone row; `pace` 1.0 is the person's own tempo."""
-    edges = _edges(row, model.durations(row), pace)
-    return TimedRow(row, edges), model.frames(row, edges, liveliness)
+def say_row(
+    model: VoiceModel, row: PhoneRow, pace: float = 1.0, liveliness: float = 1.0, arousal: float = 0.0
+) -> tuple[TimedRow, Frames]:
+    """Times and WORLD frames of a phone row; `pace` 1.0 is the person's own tempo, `arousal` as in `VoiceModel`."""
+    edges = _edges(row, model.durations(row, arousal), pace)
+    return TimedRow(row, edges), model.frames(row, edges, liveliness, arousal)
 
 
 def _edges(row: PhoneRow, lengths: NDArray[np.float32], pace: float) -> NDArray[np.int32]:
@@ -290,6 +305,7 @@ class _Track:
     def __init__(self, model: VoiceModel, rng: np.random.Generator, gain: float) -> None:
         self._tone = RoomTone(model, rng)
         self._gain = gain
+        self._breaths = model.breaths
         self._samples = 0
         self._lines: list[LineTime] = []
         self._words: list[WordTime] = []
@@ -303,8 +319,9 @@ class _Track:
         """The quiet before the first line."""
         return self._finish(np.zeros(int(LEAD_IN * RATE), np.float32))
 
-    def add(self, line: DirectedLine, part: SpokenLine) -> Wave:
-        """One line and the pause after it."""
+    def add(self, line: DirectedLine, part: SpokenLine, following: float = 0.0) -> Wave:
+        """One line and the pause after it; before `following` seconds of speech a breath is drawn in the pause, if
+        there is time for it and the person's own was found."""
         level = loudness(part.wave)
         gain = 10 ** ((LOUDNESS - level) / 20) if np.isfinite(level) else 1.0
         start = self._samples / RATE
@@ -318,7 +335,11 @@ class _Track:
             )
         )  # fmt: skip
         pause = int(max(0.0, line.pause - 2 * _EDGE_FRAMES * FRAME) * RATE)
-        return self._finish(np.pad(part.wave * np.float32(gain * line.energy * self._gain), (0, pause)))
+        wave = np.pad(part.wave * np.float32(gain * line.energy * self._gain), (0, pause))
+        if self._breaths and following >= _BREATH_LINE and pause >= _BREATH_REST * RATE:
+            breath = self._breaths[(len(self._lines) - 1) % len(self._breaths)][-pause:]
+            wave[wave.size - breath.size :] += breath * np.float32(self._gain)
+        return self._finish(wave)
 
     def end(self) -> Wave:
         """The quiet after the last line."""

@@ -6,7 +6,7 @@ and learns only what the person has of their own (`networks.Adapter`, their code
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,13 +24,14 @@ from memorial_tasks.voice.examples import arousals, duration_statistics, example
 from memorial_tasks.voice.features import CEPSTRA, LF0, VUV, WIDTH, Frames, resynthesise
 from memorial_tasks.voice.learn import Progress, Run
 from memorial_tasks.voice.listen import fit
-from memorial_tasks.voice.material import practice_readings, room_tone
+from memorial_tasks.voice.material import breaths, practice_readings, room_tone
 from memorial_tasks.voice.model import VoiceModel
 from memorial_tasks.voice.networks import PERSON, PRACTICE, Sizes
 from memorial_tasks.voice.own_words import keep_clips
 from memorial_tasks.voice.phones import PHONES
 from memorial_tasks.voice.recipe import Recipe
 from memorial_tasks.voice.sequence import DESCRIPTION, TimedRow
+from memorial_tasks.voice.vocoder import Vocoder, VocoderRun, copy_distances
 
 _OWN = ("adapter", "speaker", "leave")  # what a person changes of a base voice, by the names of the networks' parts
 _Rows = list[tuple[TimedRow, Frames]]
@@ -44,6 +45,7 @@ class Trained:
     held_out: tuple[Utterance, ...]
     curves: dict[str, list[tuple[int, float]]]
     resumed: bool
+    vocoder: dict[str, float] = field(default_factory=dict)  # distances of `with_better_vocoder`
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,33 @@ def train_voice(
         run = _from_base(speech, base, recipe, seed, path, progress, save_checkpoint)
     run.resume()
     run.train()
-    return Trained(_model(corpus, speech, run, base), held_out, run.curves, run.resumed)
+    model = _model(corpus, speech, run, base)
+    measured: dict[str, float] = {}
+    if recipe.vocoder and held_out:
+        vocoder = VocoderRun(
+            learn, mean, std, recipe.vocoder, checkpoints / "vocoder.safetensors", seed,
+            lambda fraction, message: progress(0.9 + 0.1 * fraction, message), save_checkpoint,
+        )  # fmt: skip
+        vocoder.resume()
+        vocoder.train()
+        run.curves["vocoder"] = [(step, distance) for step, distance, _ in vocoder.curve]
+        measured = with_better_vocoder(model, vocoder.vocoder(), held_out)
+    return Trained(model, held_out, run.curves, run.resumed, measured)
+
+
+def with_better_vocoder(model: VoiceModel, vocoder: Vocoder, held_out: Sequence[Utterance]) -> dict[str, float]:
+    """Give `model` the vocoder if it is nearer to the held-out recordings than WORLD both when it copies them and when
+    it says what the networks predict. The distances measured (`vocoder.spectral_distance`)."""
+    predicted = [replace(u, frames=model.frames(u.timed.row, u.timed.edges)) for u in held_out]
+    out = {
+        "world_copy": copy_distances(resynthesise, held_out),
+        "gan_copy": copy_distances(vocoder.sound, held_out),
+        "world_made": copy_distances(resynthesise, predicted),
+        "gan_made": copy_distances(vocoder.sound, predicted),
+    }
+    if out["gan_copy"] < out["world_copy"] and out["gan_made"] < out["world_made"]:
+        model.vocoder = vocoder
+    return {name: round(value, 4) for name, value in out.items()}
 
 
 def _from_nothing(
@@ -146,6 +174,7 @@ def _model(corpus: Corpus, speech: _Speech, run: Run, base: Base | None) -> Voic
         run.acoustic.sizes, run.acoustic.eval(), run.duration.eval(), speech.mean, speech.std,
         np.ones(WIDTH, np.float32), run.stats[PERSON], tone, level, corpus.language, np.zeros(0, np.int16), [],
         fit([*speech.practice, *speech.own], speech.own), np.ones(513, np.float32), base.name if base else "",
+        breaths(speech.learn),
     )  # fmt: skip
     model.variance = liveliness(model, speech.learn)
     model.colour = colour(model, speech.learn)

@@ -24,27 +24,13 @@ from memorial_tasks.voice.audio import Wave
 from memorial_tasks.voice.corpus import Utterance
 from memorial_tasks.voice.features import HOP, WIDTH, Frames, resynthesise
 from memorial_tasks.voice.learn import SAVE_EVERY, Progress
+from memorial_tasks.voice.recipe import VocoderRecipe
 from memorial_tasks.voice.state import load_state, read_words, save_state
 
 BINS, _FFT = 257, 512
 _RESOLUTIONS = ((1024, 240, 960), (512, 120, 480), (256, 60, 240))  # points, hop, window
 _FLOOR = 1e-4
 _Maps = list[Tensor]
-
-
-@dataclass(frozen=True)
-class VocoderRecipe:
-    """`steps` in all, the first `warm` of them without judges; `frames` of 5 ms a window, `width` and
-    `blocks` of the generator."""
-
-    steps: int
-    warm: int
-    batch: int = 4
-    frames: int = 160
-    width: int = 96
-    blocks: int = 4
-    judge: int = 12  # channels of the judges' first layer
-    rate: float = 4e-4
 
 
 class _Block(nn.Module):

@@ -6,18 +6,24 @@ repository) under MEMORIAL_BENCH_REAL (or MEMORIAL_REAL, ``../shared/real`` othe
 pocketsphinx with its bundled English model, a weak one: only the difference to the real recordings means anything.
 Likeness is the cosine to the mean Resemblyzer embedding of recordings the model has learned from. From grid-s1 60 clips
 of 3 s are learned from; his enrolment is the mean of twenty of them, that of the nine others their one clip each.
-About eight minutes of one core.
+
+The parts: ``front`` (readings against the AISHELL-3 table), ``person`` (4.3 minutes of kathleen), ``minute`` (54 s of
+her), ``grid``, ``words`` (500 sentences with the voice of ``person``); about eight minutes of one core. Only on
+request: ``base`` (a base voice of both languages trained on her and on aishell3, kathleen learned on top of it, and the
+30 aishell3 sentences spoken again) and ``vocoder`` (the GAN vocoder's curve over MEMORIAL_BENCH_VOCODER_S CPU seconds).
 
     python -m tests.bench voice
+    MEMORIAL_BENCH_VOICE=person,words python -m tests.bench voice
 """
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +34,32 @@ from numpy.typing import NDArray
 from memorial_tasks.domain.timing import DirectedLine
 from memorial_tasks.domain.words import Emotion, Language
 from memorial_tasks.voice.audio import RATE, Wave, clean, read_wave, resample, set_loudness, write_wave
+from memorial_tasks.voice.base import Base
+from memorial_tasks.voice.base import train as train_base
+from memorial_tasks.voice.corpus import Corpus
 from memorial_tasks.voice.espeak import Espeak
-from memorial_tasks.voice.evaluate import plain_words, word_errors
-from memorial_tasks.voice.features import analyse, pitch_range, resynthesise
+from memorial_tasks.voice.evaluate import frame_distortion, plain_words, word_errors
+from memorial_tasks.voice.examples import statistics
+from memorial_tasks.voice.features import Frames, PitchRange, analyse, pitch_range, resynthesise
+from memorial_tasks.voice.licensed import Part, Spoken, read_part, with_pinyin
 from memorial_tasks.voice.model import VoiceModel
-from memorial_tasks.voice.prepare import Recogniser, prepare_voice
-from memorial_tasks.voice.recipe import RECIPES
-from memorial_tasks.voice.synthesize import SpokenLine, say_line
+from memorial_tasks.voice.phones import SILENCE
+from memorial_tasks.voice.prepare import Recogniser, prepare_reading, prepare_voice
+from memorial_tasks.voice.recipe import RECIPES, TUNING, VocoderRecipe
+from memorial_tasks.voice.sequence import spoken_row
+from memorial_tasks.voice.synthesize import SpokenLine, hear_line, say_line, say_row
 from memorial_tasks.voice.text.front import FrontEnd
 from memorial_tasks.voice.train import train_voice
+from memorial_tasks.voice.vocoder import VocoderRun, copy_distances
 from tests.bench.front_ends import agreement
+from tests.bench.tones import accuracy, tones_heard
+from tests.support.sentences import five_hundred
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 REAL = Path(
     os.environ.get("MEMORIAL_BENCH_REAL") or os.environ.get("MEMORIAL_REAL") or REPOSITORY.parent / "shared" / "real"
 )
+PARTS, ON_REQUEST = ("front", "person", "minute", "grid", "words"), ("base", "vocoder")
 TEST, TRAIN, MINUTE = slice(0, 30), slice(60, 146), slice(60, 80)
 GRID_TRAIN, GRID_TEST, GRID_ENROL = slice(0, 60), slice(60, 80), slice(0, 20)
 Pairs = list[tuple[Path, str]]
@@ -99,16 +116,17 @@ def _speak(model: VoiceModel, texts: Sequence[str]) -> list[SpokenLine]:
     return [say_line(model, line, words) for line, words in lines]
 
 
-def _learn(pairs: Pairs, script: Sequence[str]) -> tuple[VoiceModel, float, float]:
-    """A voice from (file, transcript) pairs with the CPU seconds of preparation and of training."""
+def _learn(pairs: Pairs, script: Sequence[str], base: Base | None = None) -> tuple[VoiceModel, Corpus, float, float]:
+    """A voice from (file, transcript) pairs, what it learned from, and the CPU seconds of preparation and training."""
     started = time.process_time()
     corpus = prepare_voice([path for path, _ in pairs], {path.stem: text for path, text in pairs}, Language.EN_US)
     prepared = time.process_time() - started
     with tempfile.TemporaryDirectory() as scratch:
         started = time.process_time()
         texts = [(text, Language.EN_US) for text in script]
-        trained = train_voice(corpus, texts, RECIPES["cpu"], Path(scratch), seed=1)
-    return trained.model, prepared, time.process_time() - started
+        recipe = TUNING["cpu"] if base else RECIPES["cpu"]
+        trained = train_voice(corpus, texts, recipe, Path(scratch), seed=1, base=base)
+    return trained.model, corpus, prepared, time.process_time() - started
 
 
 def _flite(texts: Sequence[str]) -> list[Wave]:
@@ -126,48 +144,169 @@ def _flite(texts: Sequence[str]) -> list[Wave]:
     return waves
 
 
-def _kathleen(ear: _Ear, out: dict[str, float]) -> tuple[NDArray[np.float32], list[str]]:
-    """Her figures; returns her enrolment and the sentences."""
-    folder = REAL / "kathleen"
-    lines = [row.split("|", 1) for row in (folder / "metadata.csv").read_text("utf-8").splitlines() if "|" in row]
-    pairs: Pairs = [(folder / f"{name}.flac", text) for name, text in lines]
-    texts = [text for _, text in pairs[TEST]]
-    natural = [set_loudness(clean(read_wave(path))) for path, _ in pairs[TEST]]
-    person = ear.person([clean(read_wave(path)) for path, _ in pairs[TRAIN][:40]])
+class _Kathleen:
+    """Her sentences, her enrolment, and what is measured of each row."""
 
-    def row(name: str, waves: list[Wave]) -> None:
-        out[f"voice.wer{name}"] = ear.word_error_rate(waves, texts)
-        out[f"voice.similarity{name}"] = ear.likeness(waves, person)
-        _say(f"row {name or 'tier 0'}: {out[f'voice.wer{name}']:.3f} {out[f'voice.similarity{name}']:.3f}")
+    def __init__(self, ear: _Ear, out: dict[str, float]) -> None:
+        folder = REAL / "kathleen"
+        lines = [row.split("|", 1) for row in (folder / "metadata.csv").read_text("utf-8").splitlines() if "|" in row]
+        self.pairs: Pairs = [(folder / f"{name}.flac", text) for name, text in lines]
+        self.texts = [text for _, text in self.pairs[TEST]]
+        self.natural = [set_loudness(clean(read_wave(path))) for path, _ in self.pairs[TEST]]
+        self.person = ear.person([clean(read_wave(path)) for path, _ in self.pairs[TRAIN][:40]])
+        self.ear, self.out = ear, out
 
-    row("_natural", natural)
-    pitch = pitch_range(natural)
-    row("_copy", [resynthesise(analyse(wave, pitch)) for wave in natural])
+    def row(self, name: str, waves: list[Wave]) -> None:
+        """Word errors and likeness of one row of the table."""
+        self.out[f"voice.wer{name}"] = self.ear.word_error_rate(waves, self.texts)
+        self.out[f"voice.similarity{name}"] = self.ear.likeness(waves, self.person)
+        _say(f"row {name or 'tier 0'}: {self.out[f'voice.wer{name}']:.3f} {self.out[f'voice.similarity{name}']:.3f}")
+
+
+def _person(her: _Kathleen) -> VoiceModel:
+    """The rows beside her own voice, and the voice learned from 4.3 minutes."""
+    out = her.out
+    pitch = pitch_range(her.natural)
+    her.row("_copy", [resynthesise(analyse(wave, pitch)) for wave in her.natural])
     with Espeak() as espeak:
-        speech = [espeak.say(text, "en-us+f3") for text in texts]
-    row("_espeak", [resample(item.audio, item.rate, RATE) for item in speech])
-    if flite := _flite(texts):
-        row("_flite", flite)
-    model, out["voice.prepare_s"], out["voice.train_s"] = _learn(pairs[TRAIN], texts)
+        speech = [espeak.say(text, "en-us+f3") for text in her.texts]
+    her.row("_espeak", [resample(item.audio, item.rate, RATE) for item in speech])
+    if flite := _flite(her.texts):
+        her.row("_flite", flite)
+    model, _, out["voice.prepare_s"], out["voice.train_s"] = _learn(her.pairs[TRAIN], her.texts)
     started = time.process_time()
-    spoken = _speak(model, texts)
+    spoken = _speak(model, her.texts)
     out["voice.rtf"] = (time.process_time() - started) / (sum(line.wave.size for line in spoken) / RATE)
     out["voice.lines_remade"] = float(np.mean([line.tries > 1 for line in spoken]))
     out["voice.lines_unclear"] = float(np.mean([line.unclear > 0 for line in spoken]))
-    row("", [line.wave for line in spoken])
-    minute, _, out["voice.train_s_1min"] = _learn(pairs[MINUTE], texts)
-    row("_1min", [line.wave for line in _speak(minute, texts)])
-    _say("the voice of one minute is done")
+    her.row("", [line.wave for line in spoken])
     out["voice.wer_above_natural"] = out["voice.wer"] - out["voice.wer_natural"]
-    out["voice.wer_above_natural_1min"] = out["voice.wer_1min"] - out["voice.wer_natural"]
     strangers = sorted((REAL / "librispeech").glob("*.flac"))
     speakers = sorted({path.stem.split("-")[0] for path in strangers})
     means = [
-        ear.likeness([read_wave(path) for path in strangers if path.stem.startswith(f"{one}-")], person)
+        her.ear.likeness([read_wave(path) for path in strangers if path.stem.startswith(f"{one}-")], her.person)
         for one in speakers
     ]
     out["voice.similarity_others"], out["voice.similarity_nearest_other"] = float(np.mean(means)), max(means)
-    return person, texts
+    return model
+
+
+def _minute(her: _Kathleen) -> None:
+    minute, _, _, her.out["voice.train_s_1min"] = _learn(her.pairs[MINUTE], her.texts)
+    her.row("_1min", [line.wave for line in _speak(minute, her.texts)])
+    her.out["voice.wer_above_natural_1min"] = her.out["voice.wer_1min"] - her.out["voice.wer_natural"]
+
+
+def _words(model: VoiceModel, out: dict[str, float]) -> None:
+    """Five hundred sentences: every word once and in order in the times, and found again in the sound."""
+    texts = [(text, language) for text, language in five_hundred()]
+    wrong = astray = words = 0
+    with Espeak() as espeak:
+        front = FrontEnd(espeak)
+        for text, language in texts:
+            said = front.words(text, language)
+            timed, frames = say_row(model, spoken_row(said))
+            order = [number for number in timed.row.word if number >= 0]
+            phones = [phone for phone in timed.row.phones if phone.name != SILENCE]
+            complete = phones == [phone for word in said for phone in word.phones] and order == sorted(order)
+            wrong += not (complete and bool((np.diff(timed.edges) >= 1).all()))
+            if language == model.language:
+                heard = hear_line(model, model.sound(frames), timed)
+                words += len(heard)
+                astray += sum(abs(word.shift) > 0.25 for word in heard)
+    out["voice.sentences_with_missing_or_repeated_words"] = float(wrong)
+    out["voice.sentences"] = float(len(texts))
+    out["voice.words_found_astray"] = astray / words
+    _say(f"{wrong} of {len(texts)} sentences miss or repeat a word; {astray} of {words} words found elsewhere")
+
+
+def _mandarin_corpus(folder: Path) -> None:
+    """The aishell3 material in its publisher's layout: ``content.txt`` and ``wav/SPEAKER/``."""
+    tables = [
+        [row.split("\t")[:2] for row in (REAL / "aishell3" / name).read_text("utf-8").splitlines()]
+        for name in ("metadata_hanzi.csv", "metadata_pinyin.csv")
+    ]
+    rows = []
+    for (name, text), (_, pinyin) in zip(*tables, strict=True):
+        stem = Path(name).stem
+        target = folder / "wav" / stem[:7] / f"{stem}.flac"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to((REAL / "aishell3" / f"{stem}.flac").resolve())
+        cells = zip(text.strip(), pinyin.split(), strict=False)
+        rows.append(f"{stem}.wav\t" + " ".join(f"{char} {cell}" for char, cell in cells))
+    (folder / "content.txt").write_text("\n".join(rows), "utf-8")
+
+
+def _base(her: _Kathleen, minutes: float = 10.0, kept: int = 10) -> None:
+    """A base voice from `minutes` of her and 20 of the 30 aishell3 sentences; her 4.3 minutes on top; the 30 again."""
+    out = her.out
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        _mandarin_corpus(folder / "zh")
+        spoken = read_part(Part(layout="aishell3", folder=folder / "zh", licence="Apache-2.0", source="AISHELL-3"))
+        manifest = {
+            "model": "bench-base-1", "licence": "CC-BY-4.0", "source": "trained by the benchmark",
+            "parts": [
+                {"layout": "ljspeech", "folder": str(REAL / "kathleen"), "licence": "CC0-1.0", "source": "kathleen",
+                 "minutes": minutes, "leave_out": [path.stem for path, _ in her.pairs[TEST]]},
+                {"layout": "aishell3", "folder": str(folder / "zh"), "licence": "Apache-2.0", "source": "AISHELL-3",
+                 "leave_out": [item.path.stem for item in spoken[:kept]]},
+            ],
+        }  # fmt: skip
+        (folder / "corpus.yaml").write_text(json.dumps(manifest), "utf-8")
+        started = time.process_time()
+        train_base(folder / "corpus.yaml", folder / "out", "cpu")
+        out["voice.tier1.base_s"] = time.process_time() - started
+        base = Base.load(folder / "out" / "model.safetensors")
+        out["voice.tier1.base_mb"] = (folder / "out" / "model.safetensors").stat().st_size / 1e6
+    model, _, _, out["voice.tier1.train_s"] = _learn(her.pairs[TRAIN], her.texts, base)
+    waves = [line.wave for line in _speak(model, her.texts)]
+    out["voice.tier1.wer"] = her.ear.word_error_rate(waves, her.texts)
+    out["voice.tier1.similarity"] = her.ear.likeness(waves, her.person)
+    _tones(base, spoken, kept, out)
+
+
+def _tones(base: Base, spoken: list[Spoken], kept: int, out: dict[str, float]) -> None:
+    """Tone accuracy of the aishell3 sentences: the recordings, the base voice, and the base voice's unseen ones."""
+    voice = base.voice(next(name for name in base.speakers if name.startswith("zh")))
+    natural, made, unseen = [], [], []
+    with Espeak() as espeak:
+        reads = with_pinyin(FrontEnd(espeak).words, spoken)
+        for number, item in enumerate(spoken):
+            for utterance in prepare_reading([item.path], {item.path.stem: item.text}, Language.ZH_CN, espeak, reads):
+                natural += tones_heard(utterance.timed, utterance.frames)
+            timed, frames = say_row(voice, spoken_row(reads(item.text, Language.ZH_CN)))
+            heard = tones_heard(timed, analyse(voice.sound(frames), PitchRange()))
+            made += heard
+            unseen += heard if number < kept else []
+    out["voice.zh_tones_natural"], out["voice.zh_tones"] = accuracy(natural), accuracy(made)
+    out["voice.zh_tones_unseen"] = accuracy(unseen)
+    _say(f"tones: recordings {accuracy(natural):.2f}, base voice {accuracy(made):.2f}, unseen {accuracy(unseen):.2f}")
+
+
+def _vocoder(her: _Kathleen) -> None:
+    """WORLD and the GAN vocoder copying ten recordings that neither has seen, after a stated time on one core."""
+    seconds = float(os.environ.get("MEMORIAL_BENCH_VOCODER_S", "300"))
+    pairs = her.pairs[TRAIN]
+    corpus = prepare_voice([path for path, _ in pairs], {path.stem: text for path, text in pairs}, Language.EN_US)
+    learn, unseen = corpus.utterances[10:], corpus.utterances[:10]
+    mean, std = statistics(learn)
+    with tempfile.TemporaryDirectory() as scratch:
+        recipe = VocoderRecipe(steps=100_000, warm=200, batch=2, frames=120)
+        run = VocoderRun(learn, mean, std, recipe, Path(scratch) / "vocoder.safetensors", seed=1)
+        began = time.process_time()
+        run.train(until=lambda: time.process_time() - began > seconds)
+        her.out["voice.vocoder_s"], her.out["voice.vocoder_steps"] = time.process_time() - began, float(run.step)
+        sounds: dict[str, Callable[[Frames], Wave]] = {"world": resynthesise, "gan": run.vocoder().sound}
+        for name, sound in sounds.items():
+            her.out[f"voice.copy_distance_{name}"] = copy_distances(sound, unseen)
+            her.out[f"voice.copy_mcd_{name}"] = float(
+                np.mean([frame_distortion(u.frames, analyse(sound(u.frames), PitchRange())) for u in unseen])
+            )
+        started = time.process_time()
+        sounds["gan"](unseen[0].frames)
+        her.out["voice.vocoder_rtf"] = (time.process_time() - started) / unseen[0].seconds
+    _say(" ".join(f"{key} {value:.3f}" for key, value in her.out.items() if "copy_" in key))
 
 
 def _clip_sound(path: Path) -> Wave:
@@ -188,7 +327,8 @@ def _command(path: Path) -> str:
     return " ".join(word for word in words if word not in {"sil", "sp"})
 
 
-def _grid(ear: _Ear, out: dict[str, float], kathleen: NDArray[np.float32], texts: list[str]) -> None:
+def _grid(her: _Kathleen) -> None:
+    ear, out, kathleen, texts = her.ear, her.out, her.person, her.texts
     clips = sorted((REAL / "grid-s1").glob("*.mpg"))
     rng = np.random.default_rng(0)
     clips = [clips[number] for number in rng.permutation(len(clips))]
@@ -199,7 +339,7 @@ def _grid(ear: _Ear, out: dict[str, float], kathleen: NDArray[np.float32], texts
             write_wave(target, _clip_sound(path))
             pairs.append((target, _command(path)))
         commands = [_command(path) for path in clips[GRID_TEST]]
-        model, _, out["voice.grid_train_s"] = _learn(pairs, [*commands, *texts[:20]])
+        model, _, _, out["voice.grid_train_s"] = _learn(pairs, [*commands, *texts[:20]])
         enrolled = [ear.person([clean(read_wave(path)) for path, _ in pairs[GRID_ENROL]])]
     enrolled += [
         ear.person([clean(_clip_sound(path))])
@@ -224,16 +364,36 @@ def _grid(ear: _Ear, out: dict[str, float], kathleen: NDArray[np.float32], texts
 
 
 def run() -> dict[str, float]:
-    """The ``voice.*`` figures; empty when the material is not there."""
+    """The ``voice.*`` figures of the parts asked for; empty when the material is not there."""
     if not (REAL / "kathleen" / "metadata.csv").is_file():
         return {}
+    asked = os.environ.get("MEMORIAL_BENCH_VOICE", "").replace(",", " ").split() or list(PARTS)
+    if unknown := set(asked) - {*PARTS, *ON_REQUEST}:
+        raise SystemExit(
+            f"no part {', '.join(sorted(unknown))} of the voice; one of {', '.join((*PARTS, *ON_REQUEST))}"
+        )
     torch.set_num_threads(1)
     out: dict[str, float] = {}
-    if (REAL / "aishell3" / "metadata_pinyin.csv").is_file():
+    if "front" in asked and (REAL / "aishell3" / "metadata_pinyin.csv").is_file():
         out |= agreement(REAL / "aishell3")
         _say(f"Mandarin readings agree in {out['voice.zh_agreement']:.3f} of the table")
-    ear = _Ear()
-    person, texts = _kathleen(ear, out)
-    if (REAL / "grid-s1").is_dir():
-        _grid(ear, out, person, texts)
+    if set(asked) - {"front"}:
+        _speech(asked, out)
     return {key: round(value, 4) for key, value in out.items()}
+
+
+def _speech(asked: list[str], out: dict[str, float]) -> None:
+    her = _Kathleen(_Ear(), out)
+    her.row("_natural", her.natural)
+    if "person" in asked or "words" in asked:
+        model = _person(her)
+        if "words" in asked:
+            _words(model, out)
+    if "minute" in asked:
+        _minute(her)
+    if "grid" in asked and (REAL / "grid-s1").is_dir():
+        _grid(her)
+    if "base" in asked:
+        _base(her)
+    if "vocoder" in asked:
+        _vocoder(her)

@@ -1,7 +1,5 @@
 """No word is missing or said twice, in five hundred sentences of both languages."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 import torch
@@ -13,23 +11,12 @@ from memorial_tasks.voice.listen import STATES, Listener
 from memorial_tasks.voice.model import VoiceModel
 from memorial_tasks.voice.networks import AcousticModel, DurationModel, Sizes
 from memorial_tasks.voice.phones import PHONES, SILENCE
-from memorial_tasks.voice.practice_texts import ENGLISH, MANDARIN
 from memorial_tasks.voice.sequence import DESCRIPTION, spoken_row
 from memorial_tasks.voice.synthesize import say_row
 from memorial_tasks.voice.text.front import FrontEnd
+from tests.support.sentences import five_hundred
 
 pytestmark = [pytest.mark.integration]
-
-
-def _five_hundred() -> list[tuple[str, Language]]:
-    """Sentences of both languages, their halves, and their pairs: 500 different texts."""
-    out: list[tuple[str, Language]] = []
-    for texts, language, joint in ((ENGLISH, Language.EN_US, " "), (MANDARIN, Language.ZH_CN, "")):
-        pairs = [a + joint + b for a, b in pairwise(texts)]
-        mixed = [a + joint + b for step in (3, 5, 7, 11, 13) for a, b in zip(texts, texts[step:], strict=False)]
-        out += [(text, language) for text in [*texts, *pairs, *mixed]]
-    out += [(f"Line {n}: {ENGLISH[n % len(ENGLISH)]}", Language.EN_US) for n in range(500)]
-    return list(dict.fromkeys(out))[:500]
 
 
 def _untrained() -> VoiceModel:
@@ -47,7 +34,7 @@ def _untrained() -> VoiceModel:
 
 def test_every_phone_of_every_word_has_its_own_time_once_and_in_order() -> None:
     model = _untrained()
-    texts = _five_hundred()
+    texts = five_hundred()
     assert len(texts) == 500
     with Espeak() as espeak:
         _check(model, FrontEnd(espeak), texts)

@@ -12,14 +12,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from memorial_tasks.domain.timing import SpeechTiming
 from memorial_tasks.domain.words import Language
 from memorial_tasks.steps import prepare_voice, speak, train_voice
 from memorial_tasks.steps.contract import StepContext
+from memorial_tasks.voice.base import Base
 from memorial_tasks.voice.espeak import Espeak
+from memorial_tasks.voice.features import WIDTH
+from memorial_tasks.voice.networks import AcousticModel, DurationModel, Sizes
+from memorial_tasks.voice.phones import PHONES
 from memorial_tasks.voice.practice_texts import MANDARIN
+from memorial_tasks.voice.sequence import DESCRIPTION
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 SCRIPT = ["孩子们，你们好。😀", '我1931年出生, <break time="700ms"/>and I <emphasis>love</emphasis> you all.']
@@ -70,6 +76,15 @@ def _context(house: Path, out: str) -> StepContext:
     return StepContext("o", house / "in", house / out, house / "checkpoints", 1, lambda fraction, message: None)
 
 
+def _untrained_base() -> Base:
+    """Networks with chance weights in the place of a base voice."""
+    torch.manual_seed(0)
+    sizes = Sizes(len(PHONES), DESCRIPTION, WIDTH, phone_hidden=8, frame_hidden=8, layers=1, speakers=3, style=1)
+    frames, lengths = np.ones((3, WIDTH), np.float32), np.tile(np.array([2.7, 0.8, 3.8, 0.9], np.float32), (3, 1))
+    networks = AcousticModel(sizes), DurationModel(sizes)
+    return Base("chance-1", sizes, *networks, ("en chance",), 0 * frames, frames, lengths, "CC0-1.0")
+
+
 def _as_inputs(house: Path, out: str) -> None:
     for path in (house / out).rglob("*"):
         if path.is_file():
@@ -94,10 +109,13 @@ def test_recordings_to_speech_across_a_kill(house: Path) -> None:
     assert checkpoint.is_file()
     assert not (house / "out" / "voice" / "model.safetensors").exists()
 
+    _untrained_base().save(house / "in" / "base" / "model.safetensors")
     trained = train_voice.run(_context(house, "out"), train_voice.Params(config="tiny", language=Language.ZH_CN))
     card = json.loads((house / "out" / "voice" / "card.json").read_text("utf-8"))
     assert trained["resumed"]
     assert card["tier"] == trained["tier"] == 0
+    compared = {one["tier"]: one["mcd_db"] for one in card["tiers_compared"]}
+    assert compared[0] < compared[1], "a base voice that knows nothing is measured worse, and not taken"
     assert card["improve"], "half a minute of speech can be improved upon"
     assert (house / "out" / "voice" / "spectrogram.png").stat().st_size > 1000
     curves = EventAccumulator(str(house / "out" / "curves"))

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from memorial_tasks.domain.words import Language
 from memorial_tasks.errors import InputRefused, ModelRefused
 from memorial_tasks.production.models import check_model
+from memorial_tasks.steps import train_base
 from memorial_tasks.voice import base as room
 from memorial_tasks.voice.base import MODEL_FILE, Base
 from memorial_tasks.voice.corpus import Corpus
@@ -68,7 +69,7 @@ def manifest(
 def out(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("base")
-    room.train(manifest, folder, "tiny")
+    train_base.run("voice", manifest, folder, "tiny", Path(), 1, lambda fraction, message: None)
     return folder
 
 

@@ -7,19 +7,24 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from scipy import signal
 
 from memorial_tasks.domain.timing import DirectedLine, DirectionPlan
 from memorial_tasks.domain.words import Emotion, Language
 from memorial_tasks.errors import InputRefused, ModelRefused
-from memorial_tasks.voice.audio import RATE, loudness
-from memorial_tasks.voice.corpus import Corpus
+from memorial_tasks.voice.audio import RATE, Wave, loudness
+from memorial_tasks.voice.corpus import Corpus, Utterance
 from memorial_tasks.voice.espeak import Espeak
-from memorial_tasks.voice.features import LF0, PitchRange, analyse
+from memorial_tasks.voice.features import HOP, LF0, PitchRange, analyse
 from memorial_tasks.voice.learn import frame_loss
+from memorial_tasks.voice.material import breaths
 from memorial_tasks.voice.model import VoiceModel
+from memorial_tasks.voice.phones import Phone
 from memorial_tasks.voice.recipe import Recipe, recipe
+from memorial_tasks.voice.sequence import TimedRow
 from memorial_tasks.voice.synthesize import RoomTone, read_lines, speak, speak_to
-from memorial_tasks.voice.train import Trained, train_voice
+from memorial_tasks.voice.train import Trained, train_voice, with_better_vocoder
+from memorial_tasks.voice.vocoder import Generator, Vocoder
 
 SHORT = Recipe(
     practice=3, first=6, steps=14, duration_steps=10, batch=4, window=50, phone_hidden=16, frame_hidden=24, layers=1
@@ -234,3 +239,65 @@ def test_mixed_lines_are_spoken(trained: Trained, espeak: Espeak) -> None:
     names = [phone.phone for phone in timing.phones]
     assert "uo" in names
     assert "AH" in names
+
+
+def _with_pause(corpus: Corpus, sound: Wave) -> Utterance:
+    """A recording with `sound` in a pause of its middle."""
+    one = corpus.utterances[0]
+    middle = int(one.timed.edges[4])
+    pause = sound.size // HOP
+    row = one.timed.row
+    phones = (*row.phones[:4], Phone("SIL"), *row.phones[4:])
+    edges = np.r_[one.timed.edges[:5], one.timed.edges[4:] + pause].astype(np.int32)
+    frames = np.insert(
+        one.frames, [middle] * pause, one.frames[-1] * [[*[1.0] * (LF0 + 1), 0.0, 1.0, 1.0, 1.0]], axis=0
+    )
+    wave = np.r_[one.wave[: middle * HOP], sound, one.wave[middle * HOP :]].astype(np.float32)
+    timed = TimedRow(replace(row, phones=phones, word=(*row.word[:4], -1, *row.word[4:])), edges)
+    return replace(one, wave=wave, timed=timed, frames=frames.astype(np.float32))
+
+
+def test_breaths_are_cut_out_of_the_persons_own_pauses_and_never_invented(corpus: Corpus) -> None:
+    rng = np.random.default_rng(0)
+    quiet = rng.normal(0, 2e-4, RATE // 2)
+    breath = quiet.copy()
+    air = signal.sosfilt(signal.butter(2, [700, 4000], "bandpass", fs=RATE, output="sos"), rng.normal(0, 1, RATE // 4))
+    breath[RATE // 8 : RATE // 8 + RATE // 4] += 0.01 * air
+    (found,) = breaths([_with_pause(corpus, breath)])
+    assert found.size / RATE == pytest.approx(0.25, abs=0.05)
+    assert breaths([_with_pause(corpus, quiet)]) == ()
+    loud = 0.3 * np.sin(np.arange(RATE // 2) * 0.05)
+    assert breaths([_with_pause(corpus, loud)]) == ()
+
+
+def test_a_breath_is_drawn_before_a_long_line_only(trained: Trained) -> None:
+    breath = np.full(RATE // 4, 0.05, np.float32)
+    model = replace(trained.model, breaths=(breath,))
+    plan = _plan(
+        "I love you.", "Every Sunday the whole family gathered around the old kitchen table.", "Yes.", pause=0.9
+    )
+    plain, timing = speak(trained.model, plan, {}, seed=1)
+    breathing, _ = speak(model, plan, {}, seed=1)
+    louder = np.flatnonzero(np.abs(breathing - plain) > 0.01) / RATE
+    assert louder.size
+    assert timing.lines[0].end < louder.min()
+    assert louder.max() < timing.lines[1].start
+
+
+def test_a_vocoder_travels_with_the_model_and_is_taken_only_when_nearer(trained: Trained, tmp_path: Path) -> None:
+    model = replace(trained.model)
+    torch.manual_seed(0)
+    noisy = Generator(8, 1)
+    torch.nn.init.normal_(noisy.leave.weight)
+    worse = with_better_vocoder(model, Vocoder(noisy, model.mean, model.std), trained.held_out)
+    assert model.vocoder is None
+    assert worse["gan_copy"] > worse["world_copy"]
+    model = replace(
+        trained.model, vocoder=Vocoder(noisy.eval(), model.mean, model.std), breaths=(np.ones(9, np.float32),)
+    )
+    model.save(tmp_path / "model.safetensors")
+    again = VoiceModel.load(tmp_path / "model.safetensors")
+    frames = trained.held_out[0].frames
+    assert np.allclose(again.sound(frames), model.sound(frames), atol=1e-5)
+    assert not np.allclose(again.sound(frames), trained.model.sound(frames), atol=1e-2)
+    assert [breath.size for breath in again.breaths] == [9]

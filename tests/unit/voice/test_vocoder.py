@@ -9,11 +9,11 @@ import torch
 from memorial_tasks.voice.corpus import Corpus
 from memorial_tasks.voice.examples import statistics
 from memorial_tasks.voice.features import HOP, WIDTH, Frames, resynthesise
+from memorial_tasks.voice.recipe import VocoderRecipe
 from memorial_tasks.voice.vocoder import (
     Generator,
     Judges,
     Vocoder,
-    VocoderRecipe,
     VocoderRun,
     copy_distances,
     fooling_loss,
@@ -21,7 +21,7 @@ from memorial_tasks.voice.vocoder import (
     spectral_distance,
 )
 
-SMALL = VocoderRecipe(steps=40, warm=30, batch=2, frames=60, width=24, blocks=1, judge=2, rate=2e-3)
+SMALL = VocoderRecipe(steps=26, warm=20, batch=1, frames=60, width=24, blocks=1, judge=2, rate=3e-3)
 
 
 def _run(corpus: Corpus, path: Path, seed: int = 1) -> VocoderRun:
@@ -54,15 +54,15 @@ def test_it_comes_nearer_to_the_recordings_than_world(learned: VocoderRun, corpu
 
 def test_the_judges_play_after_the_warm_up_only(learned: VocoderRun) -> None:
     assert [judged > 0 for _, _, judged in learned.curve] == [step > SMALL.warm for step, _, _ in learned.curve]
-    assert learned.curve[2][1] < learned.curve[0][1]
+    assert learned.curve[1][1] < learned.curve[0][1]
 
 
 def test_a_killed_training_ends_with_the_same_weights(learned: VocoderRun, corpus: Corpus, tmp_path: Path) -> None:
     first = _run(corpus, tmp_path)
-    first.train(until=lambda: first.step == 33)
+    first.train(until=lambda: first.step == 22)
     again = _run(corpus, tmp_path)
     again.resume()
-    assert (again.resumed, again.step) == (True, 33)
+    assert (again.resumed, again.step) == (True, 22)
     again.train()
     for name, value in learned.generator.state_dict().items():
         assert torch.equal(value, again.generator.state_dict()[name]), name
@@ -73,7 +73,8 @@ def test_a_killed_training_ends_with_the_same_weights(learned: VocoderRun, corpu
 
 def test_judges_look_at_periods_and_at_resolutions() -> None:
     waves = torch.randn(2, 4800)
-    maps = Judges(2)(waves)
+    with torch.no_grad():
+        maps = Judges(2)(waves)
     assert len(maps) == 7
     assert [one[-1].shape[3] for one in maps[:4]] == [2, 3, 5, 7]
     same = fooling_loss(maps, maps)
