@@ -193,8 +193,11 @@ def _paint_seam(
     drawn = np.zeros((region.height * 4, region.width * 4), np.uint8)
     cv2.polylines(drawn, [pixels.reshape(-1, 1, 2)], False, 255, max(2, round(0.014 * ipd * 4)), cv2.LINE_AA)
     mask = cv2.resize(drawn, (region.width, region.height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    band = np.minimum(cv2.GaussianBlur(mask, (0, 0), max(0.8, 0.012 * ipd)) * np.float32(2.0), 1) * np.float32(strength)
     mask = cv2.GaussianBlur(mask, (0, 0), max(0.6, 0.008 * ipd)) * np.float32(0.75 * strength)
+    # Both lips' triangles end here without a pixel between them: the steps of that edge are softened first.
     patch = np.ascontiguousarray(canvas[rows, columns])
+    patch = blend(patch, np.asarray(cv2.GaussianBlur(patch, (0, 0), max(0.8, 0.010 * ipd)), np.uint8), band)
     canvas[rows, columns] = blend(patch, np.broadcast_to(lip_line, patch.shape).copy(), mask)
 
 

@@ -52,7 +52,7 @@ class FaceRenderer:
     def __init__(self, bank: PhotoBank, refiner: Refiner | None = None, alone: bool = False) -> None:
         """`bank` from `load_bank`; without a `refiner` the warp alone is shown. `alone`: the photo shows nothing but
         the person, drawn outwards (`video.cutout.extend_person`), so there is no background to keep still."""
-        portrait, mesh = bank.base, clear_rims(bank.base_points)
+        portrait, mesh = bank.base, clear_rims(bank.base_points, bank.base)
         height, width = portrait.shape[:2]
         surface = build_surface(mesh, width, height)
         exemplars = tuple(bank.mouths()) or (drawn_exemplar(portrait, mesh),)

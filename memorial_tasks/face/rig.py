@@ -273,7 +273,8 @@ class Rig:
             def gap_at(x: NDArray[np.float64], u: Field = up_ring[up_order], w: Field = low_ring[order]) -> Field:
                 return np.maximum(np.interp(x, w[:, 0], w[:, 1]) - np.interp(x, u[:, 0], u[:, 1]), 0.0)
 
-            for ring, share in zip(upper, (0.86, 0.62, 0.24), strict=True):
+            # The first two rings go almost together: a thick line of make-up between them must not be drawn out.
+            for ring, share in zip(upper, (0.86, 0.78, 0.30), strict=True):
                 field[list(ring), 1] += share * gap_at(self.flat[list(ring), 0])
             for ring, share in zip(lower, (0.14, 0.10, 0.05, 0.02), strict=True):
                 inside = list(ring[1:-1])

@@ -12,6 +12,7 @@ from scipy.spatial import Delaunay
 
 from memorial_tasks.face import geometry as geo
 from memorial_tasks.face import topology as topo
+from memorial_tasks.face.pixels import cv2
 
 SLIVER = 2e-4  # twice the area in ipd squared
 RINGS = (1.1, 1.24, 1.42, 1.65)  # size of the rings, relative to the face oval
@@ -97,26 +98,59 @@ def build_surface(mesh: NDArray[np.float32], width: int, height: int) -> Surface
     )
 
 
-def clear_rims(mesh: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The mesh with the inner lip line of an open mouth drawn a little into the lips: the model often lays it on the
-    rim of the teeth, and that rim would stay in the picture when the mouth closes. Returns a copy [478, 3]."""
+def clear_rims(mesh: NDArray[np.float32], portrait: NDArray[np.uint8] | None = None) -> NDArray[np.float32]:
+    """The mesh with the inner lip line of an open mouth drawn into the lips: the model often lays it on the rim of the
+    teeth, and that rim would stay in the picture when the mouth closes, or show as a pale patch on the lip. `portrait`,
+    uint8 [H, W, 3], shows how far the teeth really reach; without it a share of the gap is taken. Returns a copy
+    [478, 3]."""
     result = mesh.copy()
     ipd = geo.interocular(mesh)
     down = _frame(mesh)[1].astype(np.float32)
-    for rings, sign in (
-        ((topo.LIP_UPPER_INNER, topo.LIP_UPPER_NEAR, topo.LIP_UPPER_MIDDLE), -1.0),
-        ((topo.LIP_LOWER_INNER, topo.LIP_LOWER_NEAR, topo.LIP_LOWER_MIDDLE), 0.6),
+    gaps = (mesh[list(topo.LIP_LOWER_INNER), :2] - mesh[list(topo.LIP_UPPER_INNER), :2]) @ down
+    # The lower lip lies in its own shade, which is no tooth: it is trusted less.
+    for rings, sign, weight, most in (
+        ((topo.LIP_UPPER_INNER, topo.LIP_UPPER_NEAR, topo.LIP_UPPER_MIDDLE), -1.0, 1.0, 0.75),
+        ((topo.LIP_LOWER_INNER, topo.LIP_LOWER_NEAR, topo.LIP_LOWER_MIDDLE), 1.0, 0.6, 0.3),
     ):
+        shifts = weight * np.minimum(0.30 * np.maximum(gaps - 0.02 * ipd, 0.0), 0.03 * ipd)
+        if portrait is not None and gaps.max() > 0.02 * ipd:
+            shifts = np.maximum(shifts, _teeth_beyond(portrait, mesh, rings, np.float32(sign) * down, ipd, most))
         for place in range(1, 10):
-            gap = float((mesh[topo.LIP_LOWER_INNER[place], :2] - mesh[topo.LIP_UPPER_INNER[place], :2]) @ down)
-            shift = min(0.30 * max(gap - 0.02 * ipd, 0.0), 0.03 * ipd)
             for ring, share in zip(rings, (1.0, 0.75, 0.4), strict=True):
-                result[ring[place], :2] += down * np.float32(sign * share * shift)
+                result[ring[place], :2] += down * np.float32(sign * share * shifts[place])
     for lower in (topo.RIGHT_LOWER, topo.LEFT_LOWER):  # likewise a rim of white would stay when the lids shut
         width = float(np.linalg.norm(mesh[lower[0][0], :2] - mesh[lower[0][-1], :2]))
         for ring, share in zip(lower[:2], (0.03, 0.015), strict=True):
             result[list(ring[1:-1]), :2] += down * np.float32(share * width)
     return result
+
+
+def _teeth_beyond(
+    portrait: NDArray[np.uint8],
+    mesh: NDArray[np.float32],
+    rings: tuple[tuple[int, ...], ...],
+    outward: NDArray[np.float32],
+    ipd: float,
+    most: float,
+) -> NDArray[np.float64]:
+    """How far teeth or the dark reach beyond the inner lip line, in pixels for each of its 11 points: less red than the
+    lip itself, measured `outward` from the line. At most `most` of the way to the middle of the lip."""
+    lab = cv2.cvtColor(cv2.GaussianBlur(portrait, (0, 0), max(0.6, 0.006 * ipd)), cv2.COLOR_RGB2LAB).astype(np.float32)
+
+    def seen(points: NDArray[np.float32]) -> NDArray[np.float32]:
+        x = points[..., 0].round().astype(int).clip(0, portrait.shape[1] - 1)
+        y = points[..., 1].round().astype(int).clip(0, portrait.shape[0] - 1)
+        return np.asarray(lab[y, x], np.float32)
+
+    inner, middle = mesh[list(rings[0]), :2], mesh[list(rings[2]), :2]
+    lip = np.median(seen(middle[2:-2]), axis=0)
+    way = np.linspace(0.0, 0.048, 13, dtype=np.float32) * np.float32(ipd)
+    colours = seen(inner[:, None] + way[None, :, None] * outward)
+    pale = (colours[..., 1] < lip[1] - 5).cumprod(axis=1)  # film and JPEG bleed the lip's red into the teeth: a margin
+    reach = np.where(pale[:, 0] > 0, way[pale.sum(axis=1).clip(1) - 1] + 0.02 * ipd, 0.0)
+    spread = np.maximum(reach, np.convolve(np.pad(reach, 1), (0.5, 0.0, 0.5), "valid"))
+    room = ((middle - inner) @ outward).clip(0)
+    return np.asarray(np.minimum(spread, most * room))
 
 
 def _frame(mesh: NDArray[np.float32]) -> NDArray[np.float64]:

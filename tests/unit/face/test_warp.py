@@ -9,7 +9,7 @@ from memorial_tasks.face import geometry as geo
 from memorial_tasks.face import topology as topo
 from memorial_tasks.face.render import FaceRenderer
 from memorial_tasks.face.rig import WIDEST, Rig
-from memorial_tasks.face.surface import build_surface
+from memorial_tasks.face.surface import build_surface, clear_rims
 from memorial_tasks.face.warp import Region, label_map, source_map, triangle_maps
 
 
@@ -198,3 +198,18 @@ def test_lips_reach_a_little_into_the_opening_so_that_its_edge_is_soft() -> None
     assert not holes[labels[:20]].any()
     assert not holes[labels[21:22, 5]].any()
     assert holes[labels[30:]].all()
+
+
+def test_teeth_beyond_the_models_lip_line_do_not_stay_in_a_closed_mouth() -> None:
+    """The model often lays the upper lip's line on the teeth; what the picture shows there decides."""
+    truth = mesh(jaw_open=0.5)
+    picture, ipd = paint(truth), geo.interocular(truth)
+    mistaken = truth.copy()
+    mistaken[list(topo.LIP_UPPER_INNER[1:-1]), 1] += 0.03 * ipd  # on the teeth
+    middle = list(topo.LIP_UPPER_INNER[4:7])
+    cleared = clear_rims(mistaken, picture)
+    blind = clear_rims(mistaken)
+    assert (cleared[middle, 1] <= truth[middle, 1] + 0.006 * ipd).all()
+    assert (cleared[middle, 1] < blind[middle, 1]).all()
+    closed = mesh()
+    assert np.array_equal(clear_rims(closed, paint(closed)), clear_rims(closed))  # nothing to clear
