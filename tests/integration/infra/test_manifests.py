@@ -205,7 +205,10 @@ def test_no_secret_stands_in_the_values() -> None:
 
 
 def test_the_settings_in_the_values_exist() -> None:
+    from memorial_tasks.airflow.executor import StudioExecutor
     from memorial_tasks.settings import Settings
 
-    for entry in helm()["env"]:
-        assert entry["name"].removeprefix("MEMORIAL_").lower() in Settings.model_fields, entry["name"]
+    given = {entry["name"]: entry["value"] for entry in helm()["env"]}
+    assert given.pop("AIRFLOW__CORE__EXECUTOR") == f"{StudioExecutor.__module__}.{StudioExecutor.__qualname__}"
+    for name in given:
+        assert name.removeprefix("MEMORIAL_").lower() in Settings.model_fields, name
