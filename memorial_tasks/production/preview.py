@@ -1,130 +1,107 @@
-"""A look at the film before it is made: rendered small and faster than it plays, watched while it is rendered.
+"""A look at the film before it is made, watched while it is rendered.
 
-Consent is asked like for any other act, the material is opened in a private folder that is gone afterwards, and every
-picture carries the label. Nothing is kept: what is seen is no film of the order, cannot be approved and not delivered.
+Consent is asked like for any other act, for each showing anew. The material is opened where material always is, in a
+step's own process that gets one permit and one key (`steps.preview`); this side hands its stream on to a browser of
+this machine and sees no file of it. Nothing is kept: what is seen is no film of the order, cannot be approved or
+delivered.
 """
 
+import importlib.util
 import json
+import os
 import secrets
-import tempfile
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from typing import Any, Final
+from typing import Final, Protocol
 
-from memorial_tasks.domain.timing import LEAD_IN, TAIL, DirectionPlan, SpeechTiming
 from memorial_tasks.errors import MemorialError
 from memorial_tasks.production.consents import permit_for, release_key
-from memorial_tasks.production.steps import modalities_of, plan
+from memorial_tasks.production.steps import Prepared, arguments, modalities_of, plan, prepared_job
 from memorial_tasks.production.studio import Studio, Who
-from memorial_tasks.vault.store import EncryptedStore
+from memorial_tasks.steps.runner import Ended, failure_of, run_step_locally
 
-SIZE: Final = (640, 360)
-FPS: Final = 25
-LOUDER_DB: Final = 7.0  # from the speech track's -23 LUFS to the film's -16
-BLOCK_S: Final = 1.0  # of sound at a time
 STEP: Final = "animate"  # the act a preview is: the person's face and voice, moved
+PIECE: Final = 64 << 10
+NEEDED: Final = ("cv2", "av", "soundfile")
+
+Write = Callable[[bytes], object]
 
 
-@contextmanager
-def opened(studio: Studio, order_id: str, who: Who) -> Iterator[Path]:
-    """What the animate step reads, decrypted in a folder that is removed again.
+class Streamed(Protocol):
+    """What the server shows."""
 
-    Raises `ConsentRefused` without live consent, `MemorialError` before the order has been spoken.
-    """
-    with studio.transaction() as connection:
-        order = studio.order(connection, order_id)
-        planned = plan(studio, connection, order, STEP)
-        token = permit_for(studio, connection, order, STEP, modalities_of(STEP))
-    _, key = release_key(studio, token, order, STEP, who)
-    with studio.transaction() as connection:
-        studio.audit(connection, "order.previewed", who, order, data={"step": STEP, "result_key": planned.key})
-    with tempfile.TemporaryDirectory(prefix="memorial-preview-") as scratch:
-        vault = EncryptedStore(studio.store, key, Path(scratch))
-        for artifact in planned.inputs:
-            target = Path(scratch) / "in" / artifact.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            digest, _ = vault.fetch(artifact.uri, target)
-            if digest != artifact.sha256:
-                raise MemorialError("an input is not the file that was recorded", where=order_id)
-        yield Path(scratch) / "in"
+    rendered_s: float
+    took_s: float
+
+    def stream(self, write: Write) -> None:
+        """The film from its beginning, a piece at a time."""
 
 
 @dataclass
 class Preview:
-    """Renders what lies in `folder` (the animate step's inputs) once, as fast as it can."""
+    """One order's preview. `rendered_s` and `took_s` tell how far it is and how fast."""
 
-    folder: Path
-    assets: Path
-    seed: int = 0
-    size: tuple[int, int] = SIZE
+    studio: Studio
+    order_id: str
+    who: Who
     rendered_s: float = 0.0
     took_s: float = 0.0
 
-    def render(self, target: Any) -> None:
-        """Writes the fragmented MP4 to `target`; `rendered_s` and `took_s` tell how fast it is."""
-        import cv2
-        import numpy as np
-        import soundfile
+    def stream(self, write: Write) -> None:
+        """Render once more, and hand every piece to `write` as it comes.
 
-        from memorial_tasks.performance.perform import perform
-        from memorial_tasks.provenance import label
-        from memorial_tasks.video.live import LiveFilm
-        from memorial_tasks.video.mix import Mix
-        from memorial_tasks.video.stage import Backdrop, Stage
+        Raises `ConsentRefused` without live consent, what the step's process raised, and whatever `write` raises: the
+        process ends then.
+        """
+        prepared = self._prepared()
+        reading, writing = os.pipe()
+        ended = Ended(None, lost="it did not start")
 
-        began = time.monotonic()
-        timing = SpeechTiming.model_validate_json((self.folder / "timing.json").read_bytes())
-        plan_ = DirectionPlan.model_validate_json((self.folder / "plan.json").read_bytes())
-        speech, rate = soundfile.read(str(self.folder / "speech.wav"), dtype="float32")
-        score = perform(timing, speech, rate, plan_, self.seed)
-        renderer = self._renderer()
-        matte = renderer.matte()
-        frames = score.frames(FPS)
-        stage: Any = None
-        labeller = label.Labeller(label.layout(self.assets, *self.size))
-        # the speech track is levelled already: to measure the film before its first second would keep the viewer
-        duration = LEAD_IN + timing.duration + TAIL
-        sound = Mix(self.folder / "speech.wav", None, (), duration, LEAD_IN, gain=10 ** (LOUDER_DB / 20)).blocks()
-        with LiveFilm(target, self.size, FPS) as film:
-            film.sound(next(sound))
-            for number, person in enumerate(renderer.frames(score.sampled(FPS), FPS)):
-                if stage is None:
-                    stage = Stage(matte, person, Backdrop(None, self.size, FPS, frames))
-                planes = cv2.cvtColor(stage.picture(person, number), cv2.COLOR_RGB2YUV_I420)
-                labeller.corner(planes)
-                film.planes(np.asarray(planes, np.uint8))
-                if (number + 1) % round(FPS * BLOCK_S) == 0:
-                    film.sound(next(sound, np.zeros((0, 2), np.float32)))
-                self.rendered_s, self.took_s = (number + 1) / FPS, time.monotonic() - began
-            for block in sound:
-                film.sound(block)
+        def work() -> None:
+            nonlocal ended
+            with suppress(OSError):
+                ended = run_step_locally(self._command(prepared, writing), prepared.secrets, self._note, [writing])
+                return
+            os.close(writing)
 
-    def _renderer(self) -> Any:
-        """The face at the size it is shown at: a picture costs what its pixels cost."""
-        import cv2
-        import numpy as np
+        worker = threading.Thread(target=work, daemon=True)
+        worker.start()
+        try:
+            while piece := os.read(reading, PIECE):
+                write(piece)
+        finally:
+            os.close(reading)  # a viewer who has gone ends the process: nobody reads what it writes
+            worker.join()
+            self.studio.store.delete(prepared.job_uri)
+        if ended.code != 0:
+            raise failure_of(ended, "preview")
 
-        from memorial_tasks.face.bank import load_bank
-        from memorial_tasks.face.render import FaceRenderer
-        from memorial_tasks.video.cutout import extend_person
+    def _note(self, _fraction: float, message: str) -> None:
+        rendered, _, took = message.partition(" ")
+        self.rendered_s, self.took_s = float(rendered), float(took)
 
-        bank = load_bank(self.folder / "face")
-        matte8 = np.asarray(np.clip(bank.matte * 255, 0, 255), np.uint8)
-        share = min(1.0, self.size[1] / bank.base.shape[0])
-        size = (round(bank.base.shape[1] * share / 2) * 2, round(bank.base.shape[0] * share / 2) * 2)
-        scale = np.array([size[0] / bank.base.shape[1], size[1] / bank.base.shape[0], share], np.float32)
-        small = replace(
-            bank,
-            base=np.asarray(cv2.resize(extend_person(bank.base, matte8), size, interpolation=cv2.INTER_AREA), np.uint8),
-            base_points=(bank.base_points * scale).astype(np.float32),
-            matte=np.asarray(cv2.resize(bank.matte, size, interpolation=cv2.INTER_AREA), np.float32),
-        )
-        return FaceRenderer(small, alone=True)
+    def _command(self, prepared: Prepared, film: int) -> list[str]:
+        settings = self.studio.settings
+        words = arguments(prepared, settings.store_url, settings.s3_endpoint, settings.assets_dir)
+        return [sys.executable, "-m", "memorial_tasks.steps.preview", *words, "--film-fd", str(film)]
+
+    def _prepared(self) -> Prepared:
+        """Permit, key and sealed job for one showing, as for a try at the step itself."""
+        studio = self.studio
+        with studio.transaction() as connection:
+            order = studio.order(connection, self.order_id)
+            planned = plan(studio, connection, order, STEP)
+            token = permit_for(studio, connection, order, STEP, modalities_of(STEP))
+        permit, key = release_key(studio, token, order, STEP, self.who)
+        with studio.transaction() as connection:
+            data = {"step": STEP, "result_key": planned.key}
+            studio.audit(connection, "order.previewed", self.who, order, data=data)
+        return prepared_job(studio, order, planned, token, permit, key, f"{planned.prefix(order)}/preview")
 
 
 PAGE: Final = """<!doctype html><meta charset="utf-8"><title>preview</title>
@@ -136,8 +113,9 @@ video{width:min(100%,1100px)}</style>
 class Server:
     """Serves one preview to this machine alone, under an address nobody else can guess."""
 
-    def __init__(self, preview: Preview, port: int = 0) -> None:
+    def __init__(self, preview: "Streamed", port: int = 0) -> None:
         self.preview, self.done = preview, threading.Event()
+        self.failed: MemorialError | None = None
         self.token = secrets.token_urlsafe(18)
         outer = self
 
@@ -173,9 +151,11 @@ class Server:
                 self.send_header("Cache-Control", "no-store")
                 self.end_headers()
                 try:
-                    outer.preview.render(self.wfile)
+                    outer.preview.stream(self.wfile.write)
                 except (BrokenPipeError, ConnectionResetError):
                     return  # the viewer has seen enough
+                except MemorialError as error:
+                    outer.failed = error
                 outer.done.set()
 
             def log_message(self, format: str, *args: object) -> None:
@@ -198,14 +178,25 @@ class Server:
 
 
 def preview(studio: Studio, order_id: str, who: Who, say: Callable[[str], None], port: int = 0) -> Preview:
-    """Serve a preview of the order until it was watched once; `say` gets the address."""
-    from memorial_tasks.production.graph import seed_of
+    """Serve a preview of the order until it was watched once; `say` gets the address.
 
-    with opened(studio, order_id, who) as folder:
-        made = Preview(folder, studio.settings.assets_dir, seed_of(order_id, STEP))
-        server = Server(made, port)
-        with server.running() as address:
-            say(address)
-            server.done.wait()
-            time.sleep(1.0)  # the last bytes are on their way
+    Raises `ConsentRefused` without live consent, `MemorialError` before the order has been spoken or on a machine
+    without the worker's packages, what the step's process raised otherwise.
+    """
+    if any(importlib.util.find_spec(name) is None for name in NEEDED):
+        raise MemorialError(
+            "a preview is rendered on the machine that shows it, and this one has only the control plane's packages",
+            where="preview",
+            remedy="run the command on a machine with the worker's: pip install -c constraints.txt '.[worker]'",
+        )
+    with studio.transaction() as connection:
+        plan(studio, connection, studio.order(connection, order_id), STEP)  # a remedy now, not a browser that waits
+    made = Preview(studio, order_id, who)
+    server = Server(made, port)
+    with server.running() as address:
+        say(address)
+        server.done.wait()
+        time.sleep(1.0)  # the last bytes are on their way
+    if server.failed is not None:
+        raise server.failed
     return made

@@ -26,9 +26,12 @@ from memorial_tasks.steps.process import (
 from memorial_tasks.vault.store import SCHEME, Store, open_store
 
 
-def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
+def arguments_of(given: Sequence[str] | None, preview: bool = False) -> argparse.Namespace:
+    """The arguments of a step's process; a preview has a pipe for its film besides."""
     parser = argparse.ArgumentParser(prog="python -m memorial_tasks.steps", description=__doc__)
     parser.add_argument("step", choices=(*STEPS, *ON_REQUEST))
+    if preview:
+        parser.add_argument("--film-fd", type=int, required=True, help="inherited pipe to write the film into")
     parser.add_argument("--job", required=True, help="the job document: a vault:// address (sealed) or a plain file")
     parser.add_argument("--store", required=True, help="file:///folder or s3://bucket/prefix")
     parser.add_argument("--s3-endpoint", default=None)
@@ -40,7 +43,8 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(given)
 
 
-def _secrets(arguments: argparse.Namespace) -> StepSecrets:
+def secrets_of(arguments: argparse.Namespace) -> StepSecrets:
+    """What the control plane hands over, through the pipe or the mounted file."""
     if arguments.secrets_fd is None:
         return StepSecrets.load(arguments.secrets_file.read_bytes())
     die_with_parent()
@@ -48,7 +52,8 @@ def _secrets(arguments: argparse.Namespace) -> StepSecrets:
         return StepSecrets.load(pipe.read())
 
 
-def _job(arguments: argparse.Namespace, store: Store, secrets: StepSecrets) -> Job:
+def job_of(arguments: argparse.Namespace, store: Store, secrets: StepSecrets) -> Job:
+    """The job document; `MemorialError` when it is for another step."""
     if arguments.job.startswith(SCHEME):
         job = read_job(arguments.job, store, secrets.data_key)
     else:
@@ -60,13 +65,13 @@ def _job(arguments: argparse.Namespace, store: Store, secrets: StepSecrets) -> J
 
 def main(given: Sequence[str] | None = None, load: Callable[[str], ModuleType] = load_step) -> int:
     """Run one step; exit 0 with a result document in the vault, otherwise a code that says whether to retry."""
-    arguments = _arguments(given)
+    arguments = arguments_of(given)
     stop_cleanly()
-    secrets = _secrets(arguments)
+    secrets = secrets_of(arguments)
     store, job = None, None
     try:
         store = open_store(arguments.store, arguments.s3_endpoint, arguments.storage_file)
-        job = _job(arguments, store, secrets)
+        job = job_of(arguments, store, secrets)
         result = run_job(job, store, secrets, arguments.assets, load)
     except Exception as error:
         if os.environ.get("MEMORIAL_STEP_TRACEBACK"):

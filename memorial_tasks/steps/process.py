@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -295,7 +295,24 @@ def existing_result(store: Store, job: Job, scratch: Path) -> Result | None:
     return result
 
 
-def _fetch_inputs(job: Job, vault: EncryptedStore, folder: Path) -> None:
+def require_covered(job: Job, secrets: StepSecrets, wanted: Collection[str]) -> None:
+    """Refuse a job whose permit does not cover it, or that was made for other code.
+
+    Raises `PermitRefused` for a permit that is forged, expired, another order's or step's, or for less than the
+    modalities `wanted`; `MemorialError` when control plane and worker run different code.
+    """
+    permit = check_permit(job.permit, secrets.permit_public_pem, order=job.order, step=job.step, now=datetime.now(UTC))
+    missing = set(wanted) - {str(modality) for modality in permit.modalities}
+    if missing or permit.subject != job.subject:
+        raise PermitRefused("the permit does not cover this step", where=job.step, remedy="ask the grantor for consent")
+    if code_version(job.step) != job.code_version:
+        raise MemorialError(
+            "the worker runs other code than the job was made for", where=job.step, remedy="use one image"
+        )
+
+
+def fetch_inputs(job: Job, vault: EncryptedStore, folder: Path) -> None:
+    """Every input of the job, decrypted below `folder`; `IntegrityError` for one that is not what was recorded."""
     for artifact in job.inputs:
         target = folder / artifact.name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -332,15 +349,8 @@ def run_job(
     job: Job, store: Store, secrets: StepSecrets, assets: Path, load: Callable[[str], ModuleType] | None = None
 ) -> Result:
     """Do the job, or return the result that is there already. `load` finds the module of a step by its name."""
-    permit = check_permit(job.permit, secrets.permit_public_pem, order=job.order, step=job.step, now=datetime.now(UTC))
     module = (load or load_step)(job.step)
-    missing = set(module.MODALITIES) - {str(modality) for modality in permit.modalities}
-    if missing or permit.subject != job.subject:
-        raise PermitRefused("the permit does not cover this step", where=job.step, remedy="ask the grantor for consent")
-    if code_version(job.step) != job.code_version:
-        raise MemorialError(
-            "the worker runs other code than the job was made for", where=job.step, remedy="use one image"
-        )
+    require_covered(job, secrets, module.MODALITIES)
     started, clock = datetime.now(UTC), time.monotonic()
     with workspace(sum(artifact.size for artifact in job.inputs), job.result_key) as scratch:
         done = existing_result(store, job, scratch)
@@ -352,7 +362,7 @@ def run_job(
         vault = EncryptedStore(store, secrets.data_key, scratch)
         checkpoints = Checkpoints(vault, job.output_prefix, saved)
         resumed = checkpoints.restore()
-        _fetch_inputs(job, vault, inputs)
+        fetch_inputs(job, vault, inputs)
         context = StepContext(
             order=job.order,
             inputs=inputs,

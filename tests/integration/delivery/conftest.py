@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -109,8 +109,11 @@ class Films:
             self.approve(order_id)
         return order_id
 
-    def make(self, order_id: str, film: bytes, *, again: bool = False) -> None:
-        """Every step's result, with `film` as the sealed one. `again`: a new script line made everything anew."""
+    def make(
+        self, order_id: str, film: bytes, *, again: bool = False, real: Mapping[str, Mapping[str, bytes]] | None = None
+    ) -> None:
+        """Every step's result, with `film` as the sealed one. `again`: a new script line made everything anew. `real`:
+        what some steps left instead of stand-ins, by step and name."""
         self.made[order_id] = film
         key = self.studio.keyring.unwrap(f"sub-{order_id}")
         scratch = self.studio.settings.root / "made"
@@ -137,9 +140,11 @@ class Films:
             for step in INPUTS:
                 planned = plan(self.studio, connection, order, step)
                 outputs = []
-                for name in left_by(step):
+                kept = (real or {}).get(step)
+                for name in kept or left_by(step):
                     sealed = name.endswith("film.mp4") and step in {"seal", "package"}
                     content = film if sealed else f"{step} {name} {marker}".encode()
+                    content = kept[name] if kept else content
                     outputs.append(put(f"{planned.prefix(order)}/{marker}/{name}", name, content))
                 registry.start_step(
                     connection, order_id, step, planned.key,

@@ -1,53 +1,28 @@
-"""The preview's server: this machine only, a secret address, the film as a stream, every picture labelled."""
+"""The preview's server: this machine only, a secret address, the stream handed on as it comes."""
 
 import http.client
-from pathlib import Path
 from urllib.parse import urlsplit
 
-import numpy as np
 import pytest
-import soundfile
 
-from memorial_tasks.domain.order import ScriptLine
-from memorial_tasks.domain.timing import LineTime, PhoneTime, SpeechTiming, WordTime
-from memorial_tasks.domain.words import Emotion, Language
-from memorial_tasks.performance.direct import direct_script
-from memorial_tasks.production.preview import FPS, SIZE, Preview, Server
-from memorial_tasks.provenance import label
-from memorial_tasks.settings import Settings
+from memorial_tasks.errors import StepFailed
+from memorial_tasks.production.preview import Server, Write
 
 
-class Still:
-    """Stands in for the face, whose bank takes seconds to make: a grey oval that does not move."""
+class Reel:
+    """Stands in for the step's process: three pieces, or a failure after the first."""
 
-    def matte(self):
-        return np.asarray(255 * (self._far() < 1), np.uint8)
+    rendered_s, took_s = 1.5, 0.5
 
-    def frames(self, curves, fps):
-        picture = np.where(self._far()[..., None] < 1, 150, 40).astype(np.uint8).repeat(3, axis=2)
-        for _ in curves["jaw_open"]:
-            yield picture
+    def __init__(self, breaks: bool = False) -> None:
+        self.breaks = breaks
 
-    def _far(self):
-        y, x = np.mgrid[0:360, 0:300]
-        return np.hypot((x - 150) / 100, (y - 220) / 190)
-
-
-@pytest.fixture
-def preview(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Preview:
-    if not (Settings().assets_dir / label.FONT).is_file():
-        pytest.skip("the fonts are not set up: run `make setup`")
-    line = LineTime(index=0, text="a", language=Language.EN_US, emotion=Emotion.WARM, intensity=0.5, start=0.2, end=0.9)
-    timing = SpeechTiming(
-        sample_rate=24000, duration=1.0, lines=(line,), words=(WordTime(text="a", start=0.2, end=0.9),),
-        phones=(PhoneTime(phone="AA", start=0.2, end=0.9),),
-    )  # fmt: skip
-    (tmp_path / "timing.json").write_text(timing.model_dump_json())
-    (tmp_path / "plan.json").write_text(direct_script([ScriptLine(text="a")], "en-US").model_dump_json())
-    wave = 0.1 * np.sin(np.arange(24000) / 24000 * 2 * np.pi * 140)
-    soundfile.write(tmp_path / "speech.wav", wave, 24000, "PCM_16")
-    monkeypatch.setattr(Preview, "_renderer", lambda self: Still())
-    return Preview(tmp_path, Settings().assets_dir)
+    def stream(self, write: Write) -> None:
+        write(b"first ")
+        if self.breaks:
+            raise StepFailed("the step broke", where="preview", remedy="try again")
+        write(b"second ")
+        write(b"third")
 
 
 def get(address: str, path: str = "", host: str = "") -> tuple[int, bytes]:
@@ -58,27 +33,26 @@ def get(address: str, path: str = "", host: str = "") -> tuple[int, bytes]:
     return answer.status, answer.read()
 
 
-def test_the_film_comes_as_a_stream_with_its_label_on_every_picture(preview: Preview) -> None:
-    import io
-
-    import av
-
-    server = Server(preview)
+def test_the_stream_reaches_the_browser_whole_and_once_ends_it() -> None:
+    server = Server(Reel())
     with server.running() as address:
         assert urlsplit(address).hostname == "127.0.0.1"
-        status, film = get(address, "film.mp4")
-        assert status == 200
+        assert get(address, "film.mp4") == (200, b"first second third")
         assert server.done.is_set()
-    plan = label.layout(Settings().assets_dir, *SIZE)
-    with av.open(io.BytesIO(film)) as container:
-        shown = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
-    assert len(shown) == round((0.8 + 1.0 + 1.5) * FPS)
-    assert min(label.line_score(picture, plan.corner) for picture in shown[::8]) >= label.SEEN
-    assert preview.rendered_s == pytest.approx(len(shown) / FPS)
+        assert server.failed is None
 
 
-def test_another_address_another_host_and_another_file_are_not_there(preview: Preview) -> None:
-    with Server(preview).running() as address:
+def test_what_breaks_on_the_way_is_told_to_whoever_gave_the_command() -> None:
+    server = Server(Reel(breaks=True))
+    with server.running() as address:
+        assert get(address, "film.mp4") == (200, b"first ")
+    assert server.done.is_set()
+    with pytest.raises(StepFailed, match="broke"):
+        raise server.failed or AssertionError
+
+
+def test_another_address_another_host_and_another_file_are_not_there() -> None:
+    with Server(Reel()).running() as address:
         assert get(address)[0] == 200
         assert get(address, "state.json")[0] == 200
         assert get(address, "../../etc/passwd")[0] == 404
