@@ -271,13 +271,36 @@ def render(
     script_file: Annotated[Path, typer.Option("--script", help="The other script: text or YAML.")],
     as_json: Json = False,
 ) -> None:
-    """Make another film of an order's models with another script; without consent to it the run is refused."""
-    from memorial_tasks.production.script import change_script
+    """Make another film of an approved order's models: stores the script, and runs the order once the grantors have
+    agreed to it (`memorial consent renew ORDER --script`, then this command again). The face is not learned anew; the
+    voice practises the new words."""
+    from memorial_tasks.production.script import change_script, require_approved_before
     from memorial_tasks.production.studio import Studio, command_actor
 
     studio = Studio.open()
-    change_script(studio, order, script_file, command_actor(studio.settings))
+    require_approved_before(studio, order)
+    changed = change_script(studio, order, script_file, command_actor(studio.settings))
+    if not _agreed(studio, order):
+        next_ = f"when the grantors agree: memorial consent renew {order} --script, then this command again"
+        if as_json:
+            emit({"order": order, "changed": changed, "run_id": None, "next": next_})
+        else:
+            out.print(f"{order}: the script is stored and nothing runs yet; {next_}", soft_wrap=True)
+        raise typer.Exit(1)
     _trigger(studio, order, follow=False, approve=False, as_json=as_json)
+
+
+def _agreed(studio: Any, order: str) -> bool:
+    """True when consent covers the order with the script it has now."""
+    from memorial_tasks.delivery.links import consented
+    from memorial_tasks.errors import ConsentRefused
+
+    with studio.transaction() as connection:
+        try:
+            consented(studio, connection, studio.order(connection, order))
+        except ConsentRefused:
+            return False
+    return True
 
 
 @app.command()

@@ -55,6 +55,19 @@ def read_new_script(document: bytes, path: Path) -> tuple[Order, tuple[ScriptLin
     return order, lines
 
 
+def require_approved_before(studio: Studio, order_id: str) -> None:
+    """Raise `MemorialError` unless a person approved a film of this order once: only then its models are known good."""
+    with studio.transaction() as connection:
+        studio.order(connection, order_id)
+        reviews = registry.list_reviews(connection, order_id)
+    if not any(one.subject_matter == "film" and one.decision == "approved" for one in reviews):
+        raise MemorialError(
+            "no film of this order was approved yet",
+            where=order_id,
+            remedy="run the order and approve its film first; 'memorial order script' changes what it will say",
+        )
+
+
 def change_script(studio: Studio, order_id: str, path: Path, who: Who) -> bool:
     """Store another script for the order; False when it says the same as the one it has.
 

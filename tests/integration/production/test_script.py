@@ -144,3 +144,54 @@ def test_a_file_that_is_no_script_is_refused_and_nothing_changes(
         change_script(studio, ORDER, written(tmp_path, text, name), WHO)
     assert words in str(refused.value)
     assert granted(studio)
+
+
+# --- memorial render -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def render(studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The command, with only the last call, the one to Airflow, noted instead of made: `started` lists the orders."""
+    from typer.testing import CliRunner
+
+    from memorial_tasks.cli import application, order
+
+    started: list[str] = []
+    monkeypatch.setattr(order, "_trigger", lambda _studio, order_id, **_how: started.append(order_id))
+    environment = {
+        "MEMORIAL_HOME": str(studio.settings.home), "MEMORIAL_DATABASE_URL": studio.database,
+        "MEMORIAL_OPERATOR": "ann",
+    }  # fmt: skip
+
+    def run(path: Path, expect: int) -> dict[str, Any]:
+        done = CliRunner().invoke(application(), ["render", ORDER, "--script", str(path), "--json"], env=environment)
+        assert done.exit_code == expect, done.output
+        return json.loads(done.stdout) if done.stdout.strip() else {}
+
+    run.started = started  # type: ignore[attr-defined]
+    return run
+
+
+def approved(studio: Studio) -> None:
+    with studio.transaction() as connection:
+        registry.record_review(
+            connection, ORDER, "review-1", subject_matter="film", decision="approved", reviewer="rita", digest="0" * 64
+        )
+
+
+def test_another_film_is_made_of_approved_models_and_an_agreed_script_only(
+    studio: Studio, render: Any, tmp_path: Path
+) -> None:
+    path = written(tmp_path, "Plant the roses.")
+    before = row(studio).script_sha256
+    assert "approved" in render(path, 1)["what"]
+    assert row(studio).script_sha256 == before, "nothing was stored"
+    approved(studio)
+    told = render(path, 1)
+    assert (told["changed"], told["run_id"]) == (True, None)
+    assert "consent renew" in told["next"]
+    assert render.started == [], "nothing runs before the grantors agreed"
+    assert render(path, 1)["changed"] is False
+    agree(studio)
+    render(path, 0)
+    assert render.started == [ORDER]
