@@ -1,5 +1,6 @@
 # Who may do what. Nobody here may administer: that stays with whoever runs Terraform.
-#   control   Airflow's pods: vault, deliveries, subjects' keys, writing checkpoints, and becoming the two below
+#   control   Airflow's pods: vault, deliveries, subjects' keys, writing checkpoints, and becoming `data`
+#   gate      the link gate's pods: reading deliveries, and becoming `delivery`
 #   data      one step's pod: the objects of the one order its session is tagged with, nothing else
 #   delivery  signs the family's links: reading deliveries, nothing else
 #   auditor   reads checkpoints, writes nothing
@@ -9,11 +10,29 @@ locals {
   # `orders/<id>/` is where the vault keeps an order; the id comes from the session's tag.
   order_prefix = "orders/$${aws:PrincipalTag/order}"
   s3_service   = "s3.${data.aws_region.here.name}.amazonaws.com"
+
+  # Roles of pods in the cluster, by the service account that may take them.
+  services = {
+    control = { account = var.control_plane_service_account, description = "Airflow of ${var.name}" }
+    gate    = { account = var.gate_service_account, description = "The link gate of ${var.name}" }
+  }
+  # Roles that other roles take, by who may.
+  assumed = merge({
+    data     = { trust = data.aws_iam_policy_document.data_trust.json, description = "One step of one order of ${var.name}" }
+    delivery = { trust = data.aws_iam_policy_document.delivery_trust.json, description = "Signs links to deliveries of ${var.name}" }
+    }, length(var.auditor_principals) == 0 ? {} : {
+    auditor = { trust = data.aws_iam_policy_document.auditor_trust.json, description = "Reads audit checkpoints of ${var.name}" }
+  })
+  policies = merge({
+    control  = data.aws_iam_policy_document.control.json
+    gate     = data.aws_iam_policy_document.gate.json
+    data     = data.aws_iam_policy_document.data.json
+    delivery = data.aws_iam_policy_document.delivery.json
+  }, length(var.auditor_principals) == 0 ? {} : { auditor = data.aws_iam_policy_document.auditor.json })
 }
 
-# --- control plane ----------------------------------------------------------------------------------------------
-
-data "aws_iam_policy_document" "control_trust" {
+data "aws_iam_policy_document" "service_trust" {
+  for_each = local.services
   statement {
     actions = ["sts:AssumeRoleWithWebIdentity"]
     principals {
@@ -23,7 +42,7 @@ data "aws_iam_policy_document" "control_trust" {
     condition {
       test     = "StringEquals"
       variable = "${local.issuer}:sub"
-      values   = ["system:serviceaccount:${var.control_plane_service_account}"]
+      values   = ["system:serviceaccount:${each.value.account}"]
     }
     condition {
       test     = "StringEquals"
@@ -32,6 +51,33 @@ data "aws_iam_policy_document" "control_trust" {
     }
   }
 }
+
+resource "aws_iam_role" "service" {
+  for_each             = local.services
+  name                 = "${var.name}-${each.key}"
+  description          = each.value.description
+  assume_role_policy   = data.aws_iam_policy_document.service_trust[each.key].json
+  max_session_duration = 3600
+}
+
+# A session made by another role's session ends after an hour at the latest (role chaining), hence
+# MEMORIAL_STEP_ROLE_SECONDS in the outputs: a step that needs longer is given the next one while it works.
+resource "aws_iam_role" "assumed" {
+  for_each             = local.assumed
+  name                 = "${var.name}-${each.key}"
+  description          = each.value.description
+  assume_role_policy   = each.value.trust
+  max_session_duration = 3600
+}
+
+resource "aws_iam_role_policy" "this" {
+  for_each = local.policies
+  name     = each.key
+  role     = merge(aws_iam_role.service, aws_iam_role.assumed)[each.key].id
+  policy   = each.value
+}
+
+# --- control plane ----------------------------------------------------------------------------------------------
 
 data "aws_iam_policy_document" "control" {
   statement {
@@ -105,26 +151,8 @@ data "aws_iam_policy_document" "control" {
   statement {
     sid       = "BecomeStepOfOneOrder"
     actions   = ["sts:AssumeRole", "sts:TagSession"]
-    resources = [aws_iam_role.data.arn]
+    resources = [aws_iam_role.assumed["data"].arn]
   }
-  statement {
-    sid       = "BecomeDelivery"
-    actions   = ["sts:AssumeRole"]
-    resources = [aws_iam_role.delivery.arn]
-  }
-}
-
-resource "aws_iam_role" "control" {
-  name                 = "${var.name}-control"
-  description          = "Airflow of ${var.name}"
-  assume_role_policy   = data.aws_iam_policy_document.control_trust.json
-  max_session_duration = 3600
-}
-
-resource "aws_iam_role_policy" "control" {
-  name   = "control"
-  role   = aws_iam_role.control.id
-  policy = data.aws_iam_policy_document.control.json
 }
 
 # --- data plane -------------------------------------------------------------------------------------------------
@@ -134,7 +162,7 @@ data "aws_iam_policy_document" "data_trust" {
     actions = ["sts:AssumeRole", "sts:TagSession"]
     principals {
       type        = "AWS"
-      identifiers = [aws_iam_role.control.arn]
+      identifiers = [aws_iam_role.service["control"].arn]
     }
     # No session without the tag, no other tag, and an id that is one: a wildcard or a slash would open other orders.
     condition {
@@ -188,19 +216,15 @@ data "aws_iam_policy_document" "data" {
   }
 }
 
-# A session made by another role's session ends after an hour at the latest (role chaining), hence
-# MEMORIAL_STEP_ROLE_SECONDS in the outputs: a step that needs longer is given the next one while it works.
-resource "aws_iam_role" "data" {
-  name                 = "${var.name}-data"
-  description          = "One step of one order of ${var.name}"
-  assume_role_policy   = data.aws_iam_policy_document.data_trust.json
-  max_session_duration = 3600
-}
+# --- link gate --------------------------------------------------------------------------------------------------
 
-resource "aws_iam_role_policy" "data" {
-  name   = "data"
-  role   = aws_iam_role.data.id
-  policy = data.aws_iam_policy_document.data.json
+data "aws_iam_policy_document" "gate" {
+  source_policy_documents = [data.aws_iam_policy_document.delivery.json]
+  statement {
+    sid       = "BecomeDelivery" # each address is signed by a session narrowed to one object
+    actions   = ["sts:AssumeRole"]
+    resources = [aws_iam_role.assumed["delivery"].arn]
+  }
 }
 
 # --- delivery ---------------------------------------------------------------------------------------------------
@@ -210,7 +234,7 @@ data "aws_iam_policy_document" "delivery_trust" {
     actions = ["sts:AssumeRole"]
     principals {
       type        = "AWS"
-      identifiers = [aws_iam_role.control.arn]
+      identifiers = [aws_iam_role.service["gate"].arn]
     }
   }
 }
@@ -231,19 +255,6 @@ data "aws_iam_policy_document" "delivery" {
       values   = [local.s3_service]
     }
   }
-}
-
-resource "aws_iam_role" "delivery" {
-  name                 = "${var.name}-delivery"
-  description          = "Signs links to deliveries of ${var.name}"
-  assume_role_policy   = data.aws_iam_policy_document.delivery_trust.json
-  max_session_duration = 3600
-}
-
-resource "aws_iam_role_policy" "delivery" {
-  name   = "delivery"
-  role   = aws_iam_role.delivery.id
-  policy = data.aws_iam_policy_document.delivery.json
 }
 
 # --- auditor ----------------------------------------------------------------------------------------------------
@@ -281,17 +292,36 @@ data "aws_iam_policy_document" "auditor" {
   }
 }
 
-resource "aws_iam_role" "auditor" {
-  count                = length(var.auditor_principals) > 0 ? 1 : 0
-  name                 = "${var.name}-auditor"
-  description          = "Reads audit checkpoints of ${var.name}"
-  assume_role_policy   = data.aws_iam_policy_document.auditor_trust.json
-  max_session_duration = 3600
+# Where these roles stood before they were made from a table: an update moves them, it makes none anew.
+moved {
+  from = aws_iam_role.control
+  to   = aws_iam_role.service["control"]
 }
-
-resource "aws_iam_role_policy" "auditor" {
-  count  = length(aws_iam_role.auditor)
-  name   = "auditor"
-  role   = aws_iam_role.auditor[0].id
-  policy = data.aws_iam_policy_document.auditor.json
+moved {
+  from = aws_iam_role.data
+  to   = aws_iam_role.assumed["data"]
+}
+moved {
+  from = aws_iam_role.delivery
+  to   = aws_iam_role.assumed["delivery"]
+}
+moved {
+  from = aws_iam_role.auditor[0]
+  to   = aws_iam_role.assumed["auditor"]
+}
+moved {
+  from = aws_iam_role_policy.control
+  to   = aws_iam_role_policy.this["control"]
+}
+moved {
+  from = aws_iam_role_policy.data
+  to   = aws_iam_role_policy.this["data"]
+}
+moved {
+  from = aws_iam_role_policy.delivery
+  to   = aws_iam_role_policy.this["delivery"]
+}
+moved {
+  from = aws_iam_role_policy.auditor[0]
+  to   = aws_iam_role_policy.this["auditor"]
 }

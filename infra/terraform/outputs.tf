@@ -3,11 +3,11 @@ output "settings" {
   value = {
     MEMORIAL_STORE             = "s3://${aws_s3_bucket.this["vault"].id}"
     MEMORIAL_KMS_KEY_ID        = aws_kms_key.this["subjects"].arn
-    MEMORIAL_STEP_ROLE_ARN     = aws_iam_role.data.arn
-    MEMORIAL_STEP_ROLE_SECONDS = aws_iam_role.data.max_session_duration
+    MEMORIAL_STEP_ROLE_ARN     = aws_iam_role.assumed["data"].arn
+    MEMORIAL_STEP_ROLE_SECONDS = aws_iam_role.assumed["data"].max_session_duration
     MEMORIAL_DELIVERY_BUCKET   = aws_s3_bucket.this["deliveries"].id
     MEMORIAL_DELIVERY_KMS_KEY  = aws_kms_key.this["storage"].arn
-    MEMORIAL_DELIVERY_ROLE     = aws_iam_role.delivery.arn
+    MEMORIAL_DELIVERY_ROLE     = aws_iam_role.assumed["delivery"].arn
   }
 }
 
@@ -20,13 +20,8 @@ output "keys" {
 }
 
 output "roles" {
-  description = "control: annotation eks.amazonaws.com/role-arn of Airflow's service account."
-  value = {
-    control  = aws_iam_role.control.arn
-    data     = aws_iam_role.data.arn
-    delivery = aws_iam_role.delivery.arn
-    auditor  = one(aws_iam_role.auditor[*].arn)
-  }
+  description = "control, gate: annotation eks.amazonaws.com/role-arn of Airflow's and of the link gate's service account."
+  value       = { for name, role in merge(aws_iam_role.service, aws_iam_role.assumed) : name => role.arn }
 }
 
 output "database" {

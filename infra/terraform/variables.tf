@@ -52,6 +52,12 @@ variable "control_plane_service_account" {
   default     = "memorial:memorial-airflow"
 }
 
+variable "gate_service_account" {
+  description = "namespace:name of the service account the link gate runs as."
+  type        = string
+  default     = "memorial:memorial-gate"
+}
+
 variable "auditor_principals" {
   description = "ARNs of the people or roles that may read checkpoints; best in another account."
   type        = list(string)

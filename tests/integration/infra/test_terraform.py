@@ -182,7 +182,7 @@ def applied(endpoint: str, promises: "subprocess.Popen[str]", initialised: Path)
 
 
 BUCKETS = ("vault", "deliveries", "checkpoints", "logs")
-ROLES = ("control", "data", "delivery", "auditor")
+ROLES = ("control", "gate", "data", "delivery", "auditor")
 VAULT = "arn:aws:s3:::memorial-trial-vault"
 CHECKPOINTS = "arn:aws:s3:::memorial-trial-checkpoints"
 VIA_S3 = {"kms__ViaService": f"s3.{REGION}.amazonaws.com"}
@@ -328,6 +328,19 @@ def test_the_links_role_reads_deliveries_and_nothing_else(applied: Applied) -> N
         ("s3:GetObject", "arn:aws:s3:::memorial-trial-deliveries/*"),
         ("kms:Decrypt", applied.outputs["keys"]["storage"]),
     }
+
+
+def test_the_gate_reads_deliveries_signs_through_the_links_role_and_that_one_is_its_own(applied: Applied) -> None:
+    roles = applied.outputs["roles"]
+    assert set(grants(applied.policy("gate"))) == {
+        *grants(applied.policy("delivery")),
+        ("sts:AssumeRole", roles["delivery"]),
+    }
+    trust = applied.trust("gate")
+    right = {"oidc.example__sub": "system:serviceaccount:memorial:memorial-gate"}
+    assert allowed(trust, "sts:AssumeRoleWithWebIdentity", **right, **{"oidc.example__aud": "sts.amazonaws.com"})
+    assert applied.trust("delivery")["Statement"][0]["Principal"]["AWS"] in (roles["gate"], [roles["gate"]])
+    assert not allowed(applied.policy("control"), "sts:AssumeRole", roles["delivery"])
 
 
 def test_the_auditor_reads_checkpoints_and_writes_nothing(applied: Applied) -> None:
