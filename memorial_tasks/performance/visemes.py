@@ -4,6 +4,7 @@ Method: every phone is a step towards its target, blurred by a Gaussian of 40 ms
 how strongly each of them insists (dominance, Cohen & Massaro 1993). Measured against tracked lips on 37 GRID
 clips: phone steps r = .60, with the 40 ms Gaussian .66, exponential dominance .59 to .63; an anticipation
 lead of 80 ms lowers r from .66 to .55, so there is none. Lips and jaw are separate axes (JALI, 2016).
+How far close sounds open (ee, s, sh, r, w) was set by the mean tracked opening of each sound in 16 GRID clips.
 Closures are not blurred: bilabials always meet and labiodentals always tuck, for longer than one picture at
 25 fps, because a missing closure is what viewers notice first.
 """
@@ -48,11 +49,11 @@ _TONGUE = Pose(0.20, 0.0, 0.0, 0.55, 0.12)  # the tongue works, the lips follow 
 _BACK = Pose(0.28, 0.0, 0.0, 0.35, 0.08)
 _BILABIAL = Pose(0.06, 0.0, 0.05, 0.9, 0.25, press=1.0)
 _LABIODENTAL = Pose(0.12, 0.05, 0.0, 0.9, 0.4, tuck=1.0)
-_HISS = Pose(0.08, 0.28, 0.0, 1.1, 0.5)
-_HUSH = Pose(0.13, -0.20, 0.48, 1.0, 0.9)
-_I, _U, _V = _vowel(0.18, 0.60, 0.0), _vowel(0.20, -0.60, 0.82), _vowel(0.16, -0.35, 0.85)
+_HISS = Pose(0.17, 0.28, 0.0, 1.1, 0.5)  # the jaw is nearly shut, the lips are not: the teeth are seen
+_HUSH = Pose(0.17, -0.20, 0.48, 1.0, 0.9)
+_I, _U, _V = _vowel(0.27, 0.60, 0.0), _vowel(0.20, -0.60, 0.82), _vowel(0.16, -0.35, 0.85)
 _A, _O, _E, _EH = _vowel(0.86, 0.05, 0.0), _vowel(0.52, -0.40, 0.50), _vowel(0.42, 0.08, 0.0), _vowel(0.48, 0.32, 0.0)
-_R = Pose(0.22, -0.25, 0.40, 0.6, 0.7)
+_R = Pose(0.14, -0.25, 0.40, 0.85, 0.7)
 
 ARPABET: Final[dict[str, tuple[Pose, ...]]] = {
     "AA": (_A,), "AE": (_vowel(0.76, 0.36, 0.0),), "AH": (_vowel(0.48, 0.05, 0.0),), "AO": (_vowel(0.64, -0.35, 0.45),),
@@ -60,7 +61,7 @@ ARPABET: Final[dict[str, tuple[Pose, ...]]] = {
     "IH": (_vowel(0.30, 0.32, 0.0),), "IY": (_I,), "OW": (_O, _U), "OY": (_vowel(0.60, -0.35, 0.45), _I),
     "UH": (_vowel(0.30, -0.30, 0.42),), "UW": (_U,), "AX": (_vowel(0.38, 0.05, 0.0),),
     "M": (_BILABIAL,), "B": (_BILABIAL,), "P": (_BILABIAL,), "F": (_LABIODENTAL,), "V": (_LABIODENTAL,),
-    "W": (Pose(0.15, -0.60, 0.88, 0.9, 1.1),), "R": (_R,), "Y": (Pose(0.16, 0.45, 0.0, 0.8, 0.7),),
+    "W": (Pose(0.11, -0.60, 0.88, 1.05, 1.1),), "R": (_R,), "Y": (Pose(0.16, 0.45, 0.0, 0.8, 0.7),),
     "S": (_HISS,), "Z": (_HISS,), "SH": (_HUSH,), "ZH": (_HUSH,), "CH": (_HUSH,), "JH": (_HUSH,),
     "TH": (Pose(0.22, 0.12, 0.0, 0.8, 0.3),), "DH": (Pose(0.20, 0.08, 0.0, 0.7, 0.25),),
     "T": (_TONGUE,), "D": (_TONGUE,), "N": (_TONGUE,), "L": (_TONGUE,), "DX": (_TONGUE,),
@@ -74,7 +75,7 @@ PINYIN_INITIALS: Final[dict[str, Pose]] = {
     "h": Pose(0.32, 0.0, 0.0, 0.25, 0.05),
     "j": Pose(0.12, 0.42, 0.0, 1.0, 0.5), "q": Pose(0.12, 0.42, 0.0, 1.0, 0.5), "x": Pose(0.12, 0.42, 0.0, 1.0, 0.5),
     "zh": _FLAT, "ch": _FLAT, "sh": _FLAT, "r": _FLAT, "z": _HISS, "c": _HISS, "s": _HISS,
-    "y": Pose(0.16, 0.45, 0.0, 0.8, 0.7), "w": Pose(0.15, -0.60, 0.88, 0.9, 1.1),
+    "y": Pose(0.16, 0.45, 0.0, 0.8, 0.7), "w": Pose(0.11, -0.60, 0.88, 1.05, 1.1),
 }  # fmt: skip
 _APICAL = _vowel(0.14, 0.28, 0.0)  # the i of zi and zhi
 PINYIN_FINALS: Final[dict[str, tuple[Pose, ...]]] = {
