@@ -52,7 +52,7 @@ from memorial_tasks.voice.text.front import FrontEnd
 from memorial_tasks.voice.train import train_voice
 from memorial_tasks.voice.vocoder import VocoderRun, copy_distances
 from tests.bench.front_ends import agreement
-from tests.bench.tones import accuracy, tones_heard
+from tests.bench.tones import ToneJudge, left_out_accuracy, syllables
 from tests.support.sentences import five_hundred
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -269,19 +269,19 @@ def _base(her: _Kathleen, minutes: float = 10.0, kept: int = 10) -> None:
 def _tones(base: Base, spoken: list[Spoken], kept: int, out: dict[str, float]) -> None:
     """Tone accuracy of the aishell3 sentences: the recordings, the base voice, and the base voice's unseen ones."""
     voice = base.voice(next(name for name in base.speakers if name.startswith("zh")))
-    natural, made, unseen = [], [], []
+    natural, made = [], []
     with Espeak() as espeak:
         reads = with_pinyin(FrontEnd(espeak).words, spoken)
-        for number, item in enumerate(spoken):
+        for item in spoken:
             for utterance in prepare_reading([item.path], {item.path.stem: item.text}, Language.ZH_CN, espeak, reads):
-                natural += tones_heard(utterance.timed, utterance.frames)
+                natural.append(syllables(utterance.timed, utterance.frames))
             timed, frames = say_row(voice, spoken_row(reads(item.text, Language.ZH_CN)))
-            heard = tones_heard(timed, analyse(voice.sound(frames), PitchRange()))
-            made += heard
-            unseen += heard if number < kept else []
-    out["voice.zh_tones_natural"], out["voice.zh_tones"] = accuracy(natural), accuracy(made)
-    out["voice.zh_tones_unseen"] = accuracy(unseen)
-    _say(f"tones: recordings {accuracy(natural):.2f}, base voice {accuracy(made):.2f}, unseen {accuracy(unseen):.2f}")
+            made.append(syllables(timed, analyse(voice.sound(frames), PitchRange())))
+    judge = ToneJudge.fit([one for group in natural for one in group])
+    out["voice.zh_tones_natural"] = left_out_accuracy(natural)
+    out["voice.zh_tones"] = judge.accuracy([one for group in made for one in group])
+    out["voice.zh_tones_unseen"] = judge.accuracy([one for group in made[:kept] for one in group])
+    _say(" ".join(f"{key} {value:.2f}" for key, value in out.items() if "zh_tones" in key))
 
 
 def _vocoder(her: _Kathleen) -> None:
