@@ -3,7 +3,10 @@
 Nothing is decoded here; what the photos and recordings hold is inspected in the data plane (`quality.inspect`).
 """
 
-from collections.abc import Iterator, Mapping
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -14,13 +17,14 @@ from pydantic import ValidationError
 
 from memorial_tasks.consent.record import kind_of
 from memorial_tasks.domain.order import EvidenceKind, Materials, Order, Paper, ScriptLine
-from memorial_tasks.errors import InputRefused, Problem
+from memorial_tasks.errors import InputRefused, Problem, Unavailable
 from memorial_tasks.quality.inventory import list_material
-from memorial_tasks.voice.text.markup import parse as parse_markup
+from memorial_tasks.settings import REPOSITORY
 
 MAX_DOCUMENT = 1 << 20
 MAX_EVIDENCE = 64 << 20
 MAX_SCRIPT_CHARACTERS = 20_000
+MARKUP_SECONDS = 120
 
 REMEDIES = {
     "extra_forbidden": "remove the key, or correct its spelling",
@@ -230,17 +234,32 @@ def read_script(order: Order, folder: Path) -> tuple[tuple[ScriptLine, ...], lis
             problems.append(
                 Problem("script.control", "holds control characters", "retype the line", f"script.{number}.text")
             )
-        problems += markup_problems(line.text, number)
-    return lines, problems
+    return lines, problems + markup_problems(lines)
 
 
-def markup_problems(text: str, number: int) -> tuple[Problem, ...]:
-    """What is wrong with the markup of one line, as the step that speaks it would say hours later."""
+def markup_problems(lines: Sequence[ScriptLine]) -> list[Problem]:
+    """What is wrong with the lines' markup, as the step that speaks them would say hours later. It is that step's code
+    that is asked, in a process without keys (`steps.markup`); plain lines ask nobody.
+
+    Raises `Unavailable` where that code cannot run.
+    """
+    if not any("<" in line.text for line in lines):
+        return []
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(REPOSITORY), "LANG": "C.UTF-8"}
     try:
-        parse_markup(text, f"script.{number}.text")
-    except InputRefused as refused:
-        return refused.problems
-    return ()
+        done = subprocess.run(
+            [sys.executable, "-m", "memorial_tasks.steps.markup"],
+            input=json.dumps([line.text for line in lines]).encode(),
+            capture_output=True,
+            timeout=MARKUP_SECONDS,
+            env=environment,
+            check=True,
+        )
+        return [Problem(**one) for one in json.loads(done.stdout)]
+    except (subprocess.SubprocessError, ValueError):
+        raise Unavailable(
+            "the script's markup could not be looked at", where="script", remedy="run 'memorial doctor', try again"
+        ) from None
 
 
 def _date_problems(order: Order, today: date) -> list[Problem]:
