@@ -23,8 +23,8 @@ HEAD_LIMIT: Final = 5.5  # degrees
 # How much brows and silent lips move of themselves. Both were set against tracked clips of a person (GRID): a brow that
 # only moves on accents shows less than half of a person's motion, and lips that rest without any look painted.
 BROW_UNREST: Final = 0.18
-LIP_UNREST: Final = 0.030
-PARTED: Final = 0.30  # jaw: lips part for the breath before a phrase
+LIP_UNREST: Final = 0.038
+PARTED: Final = 0.33  # jaw: lips part for the breath before a phrase
 
 
 class Mien(NamedTuple):
