@@ -226,7 +226,7 @@ def _sound(film: Path) -> dict[str, float]:
     loudness, peak = LoudnessMeter(48000), TruePeakMeter()
     with av.open(str(film)) as container:
         for frame in container.decode(audio=0):
-            block = frame.to_ndarray().T
+            block = np.asarray(frame.to_ndarray().T, np.float32)
             loudness.feed(block)
             peak.feed(block)
     return {"film.loudness": loudness.integrated(), "film.true_peak": peak.decibels()}
@@ -238,7 +238,7 @@ def _encoder(root: Path) -> dict[str, float]:
 
     random = np.random.default_rng(0)
     image = cv2.resize(random.integers(0, 255, (135, 240, 3), np.uint8), (1920, 1080), interpolation=cv2.INTER_CUBIC)
-    moving = [np.ascontiguousarray(np.roll(image, 2 * n, axis=1)) for n in range(50)]
+    moving = [np.ascontiguousarray(np.roll(np.asarray(image, np.uint8), 2 * n, axis=1)) for n in range(50)]
     clocks: dict[str, list[tuple[float, float]]] = {"ours": [], "bare": []}
     for _ in range(3):
         clock, cpu = time.monotonic(), _cpu()
