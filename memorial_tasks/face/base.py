@@ -26,8 +26,9 @@ from memorial_tasks.face.networks import RefinerNet
 from memorial_tasks.face.pairs import PairSet, make_pairs, sources_of
 from memorial_tasks.face.pixels import cv2
 from memorial_tasks.face.recipes import Recipe, recipe
+from memorial_tasks.face.team import ALONE, Team
 from memorial_tasks.face.tensors import weighted_pairs
-from memorial_tasks.face.train import Pairs, load_model, read_about, save_model, train
+from memorial_tasks.face.train import Pairs, load_model, on_cpu, read_about, save_model, train
 
 Image = NDArray[np.uint8]
 Progress = Callable[[float, str], None]
@@ -38,10 +39,18 @@ FRAMES = 24  # of a person: evenly over their clips
 
 
 def train_base(
-    corpus: FaceCorpus, folder: Path, out: Path, config: str, models: FaceModels, seed: int, progress: Progress
+    corpus: FaceCorpus,
+    folder: Path,
+    out: Path,
+    config: str,
+    models: FaceModels,
+    seed: int,
+    progress: Progress,
+    team: Team = ALONE,
 ) -> dict[str, Any]:
     """Train a base on the pictures and clips the manifest names (in `folder`); write `model.safetensors` and
-    `card.json` into `out`. Returns the card.
+    `card.json` into `out`. Returns the card. Every process of a `team` prepares the same pairs and its leader alone
+    writes; a killed training goes on from the state it left in `out`.
 
     Every sixth person (at least one, from four on) is kept apart and judged on. Raises `InputRefused` when fewer than
     two people can be used, `ModelRefused` for changed model files, `StepFailed` when training diverges."""
@@ -66,15 +75,20 @@ def train_base(
     unseen = list(banks)[3::6] if len(banks) >= 4 else []
     pairs = _all_pairs([b for name, b in banks.items() if name not in unseen], plan)
     exam = _exam([banks[name] for name in unseen], plan)
+    device = torch.device("cuda" if torch.cuda.is_available() and config == "production" else "cpu")
     trained = train(
         pairs, plan, seed, out / ".state", lambda: None, lambda share, what: progress(0.35 + 0.6 * share, what),
-        (lambda name, network: evaluate.patch_psnr(network, exam[name])) if exam else None,
+        (lambda name, network: evaluate.patch_psnr(on_cpu(network), exam[name])) if exam else None,
+        torch.device(team.device) if team.size > 1 else device, None, team,
     )  # fmt: skip
+    if not team.leads:
+        return {}
+    generators = {name: on_cpu(network) for name, network in trained.generators.items()}
     (out / ".state" / "face-training.safetensors").unlink()
     (out / ".state").rmdir()
-    rows = evaluate.compare(trained.generators, exam) if exam else {}
+    rows = evaluate.compare(generators, exam) if exam else {}
     about = {"config": config, "people": len(banks) - len(unseen)}
-    save_model(out / MODEL, trained.generators, plan.scale, about, ARCHITECTURE)
+    save_model(out / MODEL, generators, plan.scale, about, ARCHITECTURE)
     card = {
         "kind": "face-base-card",
         "version": 1,

@@ -21,7 +21,7 @@ from memorial_tasks.face.recipes import Recipe, portrait_config, recipe
 from memorial_tasks.face.refine import Refiner
 from memorial_tasks.face.render import FaceRenderer, write_sheet
 from memorial_tasks.face.tensors import weighted_pairs, with_triples
-from memorial_tasks.face.train import Trained, save_model, train
+from memorial_tasks.face.train import Trained, on_cpu, save_model, train
 
 Progress = Callable[[float, str], None]
 FEWEST = 5  # photos from which training starts: one is kept for the examination
@@ -86,8 +86,7 @@ def learn_face(
             tensors = with_triples(tensors, make_triples(bank, plan.scale, bank.base_index, learn, seed))
 
         def judge(name: str, network: RefinerNet) -> float:
-            on_cpu = network if device.type == "cpu" else _on_cpu(network)
-            return evaluate.patch_psnr(on_cpu, exam[name])
+            return evaluate.patch_psnr(network if device.type == "cpu" else on_cpu(network), exam[name])
 
         trained = train(
             tensors,
@@ -100,7 +99,7 @@ def learn_face(
             device,
             start,
         )
-        generators = {name: _on_cpu(g) for name, g in trained.generators.items()}
+        generators = {name: on_cpu(g) for name, g in trained.generators.items()}
         if exam:
             rows = evaluate.compare(generators, exam)
             generators, more = _guard(generators, exam)
@@ -136,12 +135,6 @@ def learn_face(
     progress(1.0, "face trained")
     times = {"train_s": round(trained.seconds, 1) if trained else 0.0, "wall_s": round(time.monotonic() - started, 1)}
     return card | times | {"resumed": trained.resumed if trained else False}
-
-
-def _on_cpu(network: RefinerNet) -> RefinerNet:
-    twin = RefinerNet(network.channels)
-    twin.load_state_dict({k: v.cpu() for k, v in network.state_dict().items()})
-    return twin.requires_grad_(False).eval()
 
 
 def _guard(generators: dict[str, RefinerNet], exam: dict[str, PairSet]) -> tuple[dict[str, RefinerNet], list[Finding]]:

@@ -484,6 +484,13 @@ def _resume(
 # --- the delivered model ---
 
 
+def on_cpu(network: RefinerNet) -> RefinerNet:
+    """A frozen copy on the CPU, in full precision."""
+    twin = RefinerNet(network.channels)
+    twin.load_state_dict({k: v.cpu() for k, v in network.state_dict().items()})
+    return twin.requires_grad_(False).eval()
+
+
 def save_model(
     path: Path, generators: Mapping[str, RefinerNet], scale: float, about: Mapping[str, Any], architecture: str = ""
 ) -> None:

@@ -34,7 +34,7 @@ from memorial_tasks.vault.store import EncryptedStore
 
 MODEL_FILE = "model.safetensors"
 BASE_INPUT = "base/model.safetensors"
-TUNED = {"train_face": "face"}  # steps that start from a base model, and of which kind
+TUNED = {"train_face": "face", "train_voice": "voice"}  # steps that start from a base model, and of which kind
 MAX_HEADER = 100 << 20  # the format's own limit
 BYTES = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1,

@@ -5,6 +5,9 @@ reads plain files beside the corpus manifest and writes plain files into a folde
 
     python -m memorial_tasks.steps.train_base face CORPUS.yaml --out FOLDER --config production --assets ASSETS
 
+Several GPUs, or processes, train one face together when torchrun starts it: `torchrun --nproc_per_node 4 -m
+memorial_tasks.steps.train_base face ...`; their number must divide the config's batch.
+
 Progress, refusals and exit codes are those of every step (see `process`), so the control plane runs it as one.
 """
 
@@ -42,9 +45,13 @@ def run(kind: str, manifest: Path, out: Path, config: str, assets: Path, seed: i
         from memorial_tasks.face.base import train_base
         from memorial_tasks.face.corpus import read_corpus
         from memorial_tasks.face.landmarks import FaceModels
+        from memorial_tasks.face.team import Team
 
-        corpus, models = read_corpus(manifest), FaceModels.load(assets)
-        train_base(corpus, manifest.parent, out, config, models, seed, progress)
+        corpus, models, team = read_corpus(manifest), FaceModels.load(assets), Team.gather()
+        train_base(corpus, manifest.parent, out, config, models, seed, progress, team)
+        team.part()
+        if not team.leads:
+            return
     else:
         from memorial_tasks.voice import base
 

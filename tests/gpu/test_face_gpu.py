@@ -49,3 +49,27 @@ def test_the_production_network_refines_300_frames_a_second() -> None:
             composite(inputs, *network(inputs))
         torch.cuda.synchronize()
     assert 20 * 16 / (time.perf_counter() - began) > 300
+
+
+@pytest.mark.parametrize("switch", [{"channels_last": True}, {"compiled": True}, {"precision": "bfloat16"}], ids=str)
+def test_what_makes_a_gpu_faster_changes_no_result(tmp_path: Path, switch: dict[str, object]) -> None:
+    """And prints what it saves, which decides whether a config turns it on."""
+    from drawn import TALKING, bank
+
+    from memorial_tasks.face.pairs import make_pairs
+    from memorial_tasks.face.recipes import recipe
+    from memorial_tasks.face.tensors import weighted_pairs
+    from memorial_tasks.face.train import train
+
+    people = bank(TALKING)
+    everyone = list(range(len(TALKING)))
+    pairs = {n: weighted_pairs(people, p) for n, p in make_pairs(people, 2.0, [0], everyone, everyone).items()}
+    plain = replace(recipe("production"), steps=60, warm_up=30, precision="float32", temporal=0.0)
+    losses, seconds = [], []
+    for number, plan in enumerate((plain, replace(plain, **switch))):  # type: ignore[arg-type]
+        folder = tmp_path / str(number)
+        done = train(pairs, plan, 1, folder, lambda: None, lambda f, m: None, None, torch.device("cuda"))
+        losses.append([row["l1"] for row in done.curves if "l1" in row][-1])
+        seconds.append(done.seconds)
+    print(f"{switch}: {seconds[0] / seconds[1]:.2f} times as fast")
+    assert losses[1] == pytest.approx(losses[0], rel=0.25)

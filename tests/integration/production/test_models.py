@@ -5,8 +5,10 @@ import json
 import pickle
 import struct
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -14,15 +16,17 @@ import yaml
 from safetensors.torch import save_file
 
 from memorial_tasks.database.connection import AUDITOR, rows, transaction
+from memorial_tasks.database.registry import OrderRow
 from memorial_tasks.errors import InputRefused, MemorialError, ModelRefused
 from memorial_tasks.production import models
 from memorial_tasks.production.studio import Studio, Who
 from memorial_tasks.settings import Settings
+from memorial_tasks.vault.store import EncryptedStore
 
 pytestmark = pytest.mark.integration
 
 WHO = Who("person", "ann")
-FORMAT = "memorial-voice-base-1"
+FORMAT, FACE = "memorial-voice-base-1", "memorial-face-base-1"
 
 
 @pytest.fixture
@@ -34,11 +38,12 @@ def studio(database: str, tmp_path: Path) -> Studio:
 def brought(tmp_path: Path) -> Callable[..., Path]:
     """A checkpoint with its manifest, written by the library itself; keys of the manifest as the test wants them."""
 
-    def write(**changes: Any) -> Path:
+    def write(written: str = FORMAT, **changes: Any) -> Path:
         folder = tmp_path / "brought"
         folder.mkdir(exist_ok=True)
         file = folder / "model.safetensors"
-        save_file({"a": torch.zeros(3, 4), "b": torch.ones(5, dtype=torch.float16)}, file, metadata={"format": FORMAT})
+        about = {"format": written, "config": "cpu"}
+        save_file({"a": torch.zeros(3, 4), "b": torch.ones(5, dtype=torch.float16)}, file, metadata=about)
         document = {
             "model": "zh-base-1",
             "kind": "voice",
@@ -167,3 +172,54 @@ def test_stored_weights_that_were_changed_are_not_exported(
 def test_a_model_nobody_imported_is_an_error_with_a_remedy(studio: Studio) -> None:
     with pytest.raises(MemorialError, match="no such model"):
         models.get_model(studio, "unknown-1")
+
+
+def taken(studio: Studio, step: str, config: str, at: datetime | None = None) -> tuple[Any, ...]:
+    """What an order that came in at `at` (now) is given to start its training from."""
+    order = cast(OrderRow, SimpleNamespace(order_id="order-1", created_at=at or datetime.now(UTC)))
+    with studio.transaction() as connection:
+        return models.with_base(studio, connection, order, step, {"config": config}, ())
+
+
+def test_a_training_starts_from_the_newest_base_of_its_kind_and_config_that_was_there_when_the_order_came(
+    studio: Studio, brought: Callable[..., Path]
+) -> None:
+    before = datetime.now(UTC)
+    assert taken(studio, "train_face", "cpu") == ()
+    face = models.import_model(studio, brought(FACE, model="face-1", kind="face", architecture=FACE), WHO)
+    assert [one.sha256 for one in taken(studio, "train_face", "cpu")] == [face.sha256]
+    assert taken(studio, "train_face", "tiny") == ()  # trained with other sizes
+    assert taken(studio, "train_face", "cpu", before) == ()
+    assert taken(studio, "train_voice", "cpu") == ()
+    assert taken(studio, "speak", "cpu") == ()
+
+
+def test_the_step_gets_the_imported_weights_under_the_subjects_key_or_nothing(
+    studio: Studio, brought: Callable[..., Path], tmp_path: Path
+) -> None:
+    models.import_model(studio, brought(FACE, model="face-1", kind="face", architecture=FACE), WHO)
+    (artifact,) = taken(studio, "train_face", "cpu")
+    assert artifact.name == "base/model.safetensors"
+    stored = models.folder_of(studio, "face-1") / models.MODEL_FILE
+    weights = stored.read_bytes()
+    vault = EncryptedStore(studio.store, bytes(32), tmp_path)
+    stored.write_bytes(weights[:-1] + b"\x7f")
+    with pytest.raises(ModelRefused, match="not the imported ones"):
+        models.seal_base(studio, vault, (artifact,))
+    stored.write_bytes(weights)
+    models.seal_base(studio, vault, (artifact,))
+    models.seal_base(studio, vault, (artifact,))
+    assert vault.fetch(artifact.uri, tmp_path / "seen")[0] == artifact.sha256
+    assert (tmp_path / "seen").read_bytes() == weights
+    stored.unlink()
+    with pytest.raises(ModelRefused, match="not there"):
+        taken(studio, "train_face", "cpu")
+
+
+def test_a_corpus_without_licence_is_refused_by_the_step_and_nothing_is_kept(studio: Studio, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus.yaml"
+    item = {"person": "s1", "file": "a.png", "source": "https://corpora.example"}
+    corpus.write_text(yaml.safe_dump({"model": "face-1", "licence": "CC0-1.0", "items": [item]}), "utf-8")
+    with pytest.raises(InputRefused, match="without a licence"):
+        models.train_model(studio, "face", corpus, "tiny", WHO)
+    assert models.list_models(studio) == []
