@@ -16,7 +16,7 @@ from memorial_tasks.database.registry import OrderRow
 from memorial_tasks.domain.words import OrderState
 from memorial_tasks.errors import MemorialError, Unavailable
 from memorial_tasks.production.consents import facts_of
-from memorial_tasks.production.orders import move, next_action, restart
+from memorial_tasks.production.orders import OPEN, move, next_action, restart
 from memorial_tasks.production.studio import Studio, Who, now
 
 NOT_STARTED = "not_started"
@@ -229,7 +229,7 @@ def fail_lost(studio: Studio, order_id: str, run_id: str, who: Who) -> bool:
     """Mark an order failed whose run is over although the order says it works; False when it moved on meanwhile."""
     with studio.transaction() as connection:
         order = studio.order(connection, order_id, lock=True)
-        if order.run_id != run_id or order.state not in (OrderState.SUBMITTED, OrderState.RUNNING):
+        if order.run_id != run_id or order.state not in OPEN:
             return False
     reason = "the run ended without finishing the order; run it again"
     return move(studio, order_id, OrderState.FAILED, who, reason_code="run.lost", reason=reason, stage="run")

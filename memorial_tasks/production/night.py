@@ -77,12 +77,13 @@ def keep_promises(studio: Studio, who: Who) -> dict[str, Any]:
 
 
 def fail_lost_runs(studio: Studio, runs: Runs, who: Who) -> list[str]:
-    """Mark orders failed that stand `running` although their run is over: its worker died without a word."""
+    """Mark orders failed that stand `running` or `in_review` although their run is over: its worker died without a
+    word, or the task that asked a person did, and nobody can answer any more."""
     with studio.transaction() as connection:
-        running = registry.list_orders(connection, states=[OrderState.RUNNING], limit=MOST)
+        found = registry.list_orders(connection, states=[OrderState.RUNNING, OrderState.IN_REVIEW], limit=MOST)
     return [
         order.order_id
-        for order in running
+        for order in found
         if order.run_id
         and runs.over(order.run_id) is not False
         and fail_lost(studio, order.order_id, order.run_id, who)

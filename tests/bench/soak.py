@@ -27,7 +27,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ from memorial_tasks.database.connection import rows
 from memorial_tasks.database.server import ensure_server, stop_server
 from memorial_tasks.errors import MemorialError, Unavailable
 from memorial_tasks.production.graph import INPUTS, sources
-from memorial_tasks.production.studio import Studio
+from memorial_tasks.production.studio import Studio, now
 from tests.bench.verdict import Entry, Kill, Standing, Verdict, judge
 from tests.integration.production.conftest import RunningStudio, _free_ports, until
 from tests.support.noop_orders import place
@@ -357,6 +357,24 @@ def tasks(studio: Studio) -> Tasks:
     return Tasks(len(found), sum(row[1] for row in found), middle(gaps), middle(waits), middle(runs))
 
 
+def stranded(studio: Studio, told: list[Entry]) -> list[str]:
+    """Orders on their way of which nothing was heard for five minutes, and where their tasks stand: what a kill left
+    without anybody who would go on with it."""
+    heard = {entry.order: entry.at for entry in told}
+    silent = now() - timedelta(minutes=5)
+    with studio.transaction() as connection:
+        moving = rows(connection, "SELECT order_id, run_id FROM orders WHERE state IN ('running', 'in_review')")
+    found = [row for row in moving if heard[row["order_id"]] < silent]
+    with closing(psycopg2.connect(url_of_airflow(studio.database))) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT run_id, string_agg(concat_ws(' ', task_id, state, try_number), ', ') FROM task_instance"
+            " WHERE run_id = ANY(%s) AND coalesce(state, '') <> 'success' GROUP BY run_id",
+            ([row["run_id"] for row in found],),
+        )
+        tasks_of = dict(cursor.fetchall())
+    return [f"{row['order_id']}: {tasks_of.get(row['run_id'], 'its run is over')}" for row in found]
+
+
 # --- the run ---------------------------------------------------------------------------------------------------------
 
 
@@ -437,7 +455,8 @@ class Soak:
         """`production.overhead_s_per_step`: processor seconds of everything a task costs, what an idle studio uses and
         what components need to start again after kills included; the step's own work is milliseconds."""
         graph = {step: sources(step) for step in INPUTS}
-        verdict: Verdict = judge(names, standings(studio), entries(studio), kills, graph)
+        told = entries(studio)
+        verdict: Verdict = judge(names, standings(studio), told, kills, graph)
         went = tasks(studio)
         delivered = len(names) - len(verdict.lost) - len(verdict.unfinished)
         return {
@@ -448,6 +467,7 @@ class Soak:
             "verdict": {
                 "lost": list(verdict.lost), "unfinished": list(verdict.unfinished), "doubled": list(verdict.doubled),
                 "disordered": list(verdict.disordered), "repeated_after_kills": verdict.repeated,
+                "stranded": stranded(studio, told),
             },
             "tasks": vars(went),
             "cpu_s": {name: round(value, 1) for name, value in used.items()},

@@ -60,11 +60,13 @@ def test_an_airflow_that_does_not_answer_leaves_the_action_due(house: Any) -> No
     assert night.watch_consents(house.studio, lambda _: None).done == {"freeze": ["order-1"]}
 
 
-def test_a_run_that_vanished_is_named_and_can_be_started_anew(house: Any) -> None:
+@pytest.mark.parametrize("stood", [OrderState.RUNNING, OrderState.IN_REVIEW])
+def test_a_run_that_vanished_is_named_and_can_be_started_anew(house: Any, stood: OrderState) -> None:
+    """Also one that waited for a person: the question died with it, and an answer would reach nobody."""
     house.enter("order-1")
     first = orders.restart(house.studio, "order-1", WHO)
     with house.tx() as connection:
-        registry.set_state(connection, "order-1", OrderState.RUNNING, allowed_from=[OrderState.SUBMITTED])
+        registry.set_state(connection, "order-1", stood, allowed_from=[OrderState.SUBMITTED])
     assert night.fail_lost_runs(house.studio, Runs({first: False}), WHO) == []
     assert night.fail_lost_runs(house.studio, Runs({first: True}), WHO) == ["order-1"]
     assert night.fail_lost_runs(house.studio, Runs({}), WHO) == []
