@@ -1,6 +1,7 @@
 """Every rendition leaves labelled: the upright film, the film for a headset, the sound alone, the stills."""
 
 import json
+import shutil
 import struct
 import zlib
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from PIL import Image
 
 from memorial_tasks.provenance import boxes, label, png
 from memorial_tasks.provenance.verify import kind_of
-from memorial_tasks.steps import seal
+from memorial_tasks.steps import output_gate, seal
 from memorial_tasks.steps.contract import SigningCredential, StepContext
 from memorial_tasks.video.shots import Shot
 from memorial_tasks.video.vr180 import VrShot
@@ -159,3 +160,20 @@ def test_pictures_and_sounds_from_anywhere_are_a_no_and_never_an_error(bench, tm
     for path in tmp_path.glob("*.png"):
         assert len(bench.verify(path).missing) == 4, path
     assert bench.verify(bench.film).missing
+
+
+def test_the_output_gate_reads_every_one_of_them(made, bench, tools, tmp_path):
+    c = bench.credential
+    shutil.copytree(made[0], tmp_path / "in")
+    context = StepContext(
+        "order-1", tmp_path / "in", tmp_path, tmp_path, 0, lambda fraction, message: None, assets=bench.assets,
+        signing=SigningCredential(c.chain_pem, c.key_pem, c.anchors_pem), watermark_key=bench.key,
+    )  # fmt: skip
+    codes = {finding.code for finding in output_gate._renditions(context, "MS-order-1")}
+    assert codes <= {"rendition.length", "rendition.sound", "rendition.watermark"}, "these films are not equally long"
+    assert "rendition.length" in codes
+    tools.remux(made[0] / "film-vertical.mp4", tmp_path / "in/film-vertical.mp4")
+    (tmp_path / "in/stills/still-01.png").write_bytes((made[0] / "stills/still-02.png").read_bytes()[:-40])
+    found = output_gate._renditions(context, "MS-order-1")
+    grave = {(one.code, one.what.split(":")[0]) for one in found if one.severity == "critical"}
+    assert {("rendition.c2pa", "film-vertical.mp4"), ("rendition.c2pa", "stills/still-01.png")} <= grave
