@@ -147,7 +147,9 @@ def _learn_head(
     optimiser = torch.optim.AdamW(head.parameters(), lr=plan.head_rate, weight_decay=plan.decay)
     random = torch.Generator().manual_seed(seed)
     for _ in range(plan.head_epochs):
-        for batch in torch.randperm(len(learned), generator=random).split(BATCH):
+        order = torch.randperm(len(learned), generator=random)
+        for at in range(0, len(learned), BATCH):
+            batch = order[at : at + BATCH]
             loss = nn.functional.cross_entropy(head(states[batch]), wanted[batch], weights)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -173,7 +175,9 @@ def _learn_body(
     random = torch.Generator().manual_seed(seed + 1)
     body.train()
     for _ in range(plan.body_epochs):
-        for batch in torch.randperm(len(learned), generator=random).split(BATCH):
+        order = torch.randperm(len(learned), generator=random)
+        for at in range(0, len(learned), BATCH):
+            batch = order[at : at + BATCH]
             states = pooled(tokenizer, body, [learned[index].text for index in batch.tolist()])
             loss = nn.functional.cross_entropy(head(states), wanted[batch], weights)
             optimiser.zero_grad()
