@@ -48,8 +48,14 @@ NAME = "^([a-z0-9][a-z0-9.-]{2,63})?$"
     tags=[Tag.BASE, Tag.TIER_2, Tag.NO_PERSONAL],
     params={
         "corpus": Param("", type="string", title="Corpus", pattern=NAME, description="A folder in models/corpora."),
-        "kind": Param("face", type="string", title="Trained for", enum=["face", "voice"]),
-        "config": Param("cpu", type="string", title="Configuration", enum=["tiny", "cpu", "production"]),
+        "kind": Param("face", type="string", title="Kind", enum=["face", "voice"], description="What is trained."),
+        "config": Param(
+            "cpu",
+            type="string",
+            title="Configuration",
+            enum=["tiny", "cpu", "production"],
+            description="Orders of the same configuration start from it.",
+        ),
         "manifest": Param(
             "", type="string", title="Manifest", pattern=NAME, description="A manifest in models/inbox, without .yaml."
         ),
