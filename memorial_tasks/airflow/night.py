@@ -1,6 +1,7 @@
 """Tasks that a schedule starts: each a thin shell around one act of `production.night` or `production.batch`."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -163,11 +164,16 @@ def wave(studio: Any, airflow: Any, actor: Any) -> bool:
     return waiting == 0 and working == 0 and still_working(studio, night, runs, actor) == 0
 
 
-def report(studio: Any, _airflow: Any, actor: Any) -> dict[str, int]:
-    """Write down how every order of the night stands, and tell it."""
+def report(studio: Any, airflow: Any, actor: Any) -> dict[str, int]:
+    """Write down how every order of the night stands, and tell it. An order that waits for a person whose run is over
+    would be taken for one that waits, so these are named first; the summary is written also when Airflow is away."""
+    from memorial_tasks.errors import Unavailable
     from memorial_tasks.production.batch import at_risk, close_batch
+    from memorial_tasks.production.night import fail_lost_runs
     from memorial_tasks.production.notices import Notice, send
 
+    with suppress(Unavailable):
+        fail_lost_runs(studio, OrderRuns(airflow), actor)
     found = close_batch(studio, _night(get_current_context()), actor)
     if not found["dry_run"]:
         send(studio.settings, Notice("batch.closed", counts=found["counts"]))

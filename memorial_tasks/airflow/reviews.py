@@ -12,6 +12,9 @@ from memorial_tasks.production.acts import REVIEW_BODY, REVIEW_CAUSES, REVIEW_LO
 from memorial_tasks.settings import Settings
 
 ANSWER_WITHIN = timedelta(days=7)
+# Asking costs nothing, and a run that gives up here leaves a person before a question nobody listens to: whatever is
+# restarted within these seven days costs a try of every open question, and so may an answer that comes too quickly.
+TRIES_TO_ASK = 20
 
 
 def review_task(settings: Settings, at: str, *, display: str, second: bool = False) -> "Review | None":
@@ -43,6 +46,7 @@ def review_task(settings: Settings, at: str, *, display: str, second: bool = Fal
         },
         notifiers=[StudioNotifier("review.due")],
         response_timeout=ANSWER_WITHIN,
+        retries=TRIES_TO_ASK,
         doc_md=f"{REVIEW_LOOK[at]}. The answer is bound to exactly this {at}.",
     )
 
