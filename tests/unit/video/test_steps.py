@@ -71,7 +71,8 @@ def test_direct_writes_a_plan_that_can_be_read(context):
     metrics = direct.run(context, direct.Params(language="zh-CN"))
     plan = DirectionPlan.model_validate_json((context.out / "plan.json").read_bytes())
     assert [line.emotion for line in plan.lines] == ["grateful", "calm"]
-    assert metrics == {"lines": 2, "proposed": 1, "edited": False, "encoder": "", "emotions": {"calm": 1, "grateful": 1}}
+    found = {"calm": 1, "grateful": 1}
+    assert metrics == {"lines": 2, "proposed": 1, "edited": False, "encoder": "", "emotions": found}
 
 
 def test_direct_keeps_what_a_person_edited_and_proposes_the_rest(context):
