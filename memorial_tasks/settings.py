@@ -110,7 +110,7 @@ class Settings(BaseSettings):
     otel_endpoint: str | None = Field(default=None, description="OTLP collector for metrics, http://host:4318")
     json_logs: bool = Field(default=False, description="Airflow's and the command's own lines as JSON")
     batch_orders: int | None = Field(
-        default=None, ge=1, le=1000, description="orders a batch lets work at once; empty: the GPU pool's slots"
+        default=None, ge=1, le=5000, description="orders a batch lets work at once; empty: the GPU pool's slots"
     )
     review_at: str = Field(default="film", description="where a person is asked: script,voice,still,film")
     review_by_others: bool = Field(default=False, description="whoever entered an order may not approve its film")
