@@ -1,6 +1,7 @@
 """A night of fictional orders through pods, some broken in three ways; shared by the test and the benchmark."""
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,11 +38,14 @@ def place_orders(studio: PodStudio, whole: int, broken: tuple[str, ...] = tuple(
     return made
 
 
-def run_night(studio: PodStudio, timeout: float) -> Night:
-    """Start the batch and wait until it has told how every order stands. Nobody does anything meanwhile."""
-    began = time.monotonic()
+def run_night(studio: PodStudio, timeout: float, harm: Sequence[Callable[[], object]] = ()) -> Night:
+    """Start the batch and wait until it has told how every order stands. Nobody does anything meanwhile, except `harm`:
+    one after the other, each after three more pods."""
+    began, coming = time.monotonic(), list(harm)
     batch = studio.memorial("batch", "run")["batch"]
     while time.monotonic() - began < timeout:
+        if coming and len(studio.cluster.history("created")) >= 3 * (len(harm) - len(coming) + 1):
+            coming.pop(0)()
         try:
             found = studio.memorial("batch", "show", batch)
         except AssertionError:
