@@ -22,9 +22,7 @@ from memorial_tasks.face.refine import Refiner
 from memorial_tasks.face.render import FaceRenderer
 from memorial_tasks.face.train import Pairs, load_model, save_model, train
 
-SMALL = replace(
-    recipe("tiny"), channels=(8, 16), critic=4, batch=2, steps=12, warm_up=4, evaluate_every=6
-)
+SMALL = replace(recipe("tiny"), channels=(8, 16), critic=4, batch=2, steps=12, warm_up=4, evaluate_every=6)
 
 
 def quiet(fraction: float, message: str) -> None:
