@@ -8,9 +8,11 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from memorial_tasks.airflow.environment import airflow_environment
 from memorial_tasks.consent import acts
 from memorial_tasks.production.studio import Studio, now
 from memorial_tasks.settings import Settings
+from memorial_tasks.steps.contract import STEPS
 from tests.integration.production.conftest import RunningStudio, _free_ports, until
 from tests.support import noop_orders
 
@@ -46,6 +49,21 @@ class Night:
     statuses: dict[str, int] = field(default_factory=dict)
     first_page: str = ""
     links: dict[str, Any] = field(default_factory=dict)
+    sealing: str = ""
+
+
+class Hook(BaseHTTPRequestHandler):
+    """The service that the studio calls when somebody has to know; keeps what it is told."""
+
+    told: list[dict[str, Any]] = []  # noqa: RUF012 - one server, one list
+
+    def do_POST(self) -> None:
+        self.told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Quiet."""
 
 
 def place_orders(running: RunningStudio) -> None:
@@ -67,6 +85,8 @@ def place_orders(running: RunningStudio) -> None:
 def running(assets: Path) -> Iterator[RunningStudio]:
     home = Path(tempfile.mkdtemp(prefix="memorial-night-", dir="/tmp"))
     home.chmod(0o755)
+    hook = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+    threading.Thread(target=hook.serve_forever, daemon=True).start()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("MEMORIAL_", "AIRFLOW"))},
         "MEMORIAL_HOME": str(home),
@@ -75,6 +95,8 @@ def running(assets: Path) -> Iterator[RunningStudio]:
         "MEMORIAL_STEP_COMMAND": "python -m tests.support.noop_steps",
         "MEMORIAL_REVIEW_AT": "voice,film",
         "MEMORIAL_REVIEWERS": "rita",
+        "MEMORIAL_TSA_URL": f"http://127.0.0.1:{_free_ports()}/",  # an anchor that never answers
+        "MEMORIAL_NOTIFY_WEBHOOK": f"http://127.0.0.1:{hook.server_port}/",
         "PYTHONPATH": str(ROOT),
     }
     running = RunningStudio(home, environment)
@@ -84,6 +106,8 @@ def running(assets: Path) -> Iterator[RunningStudio]:
         yield running
     finally:
         running.memorial("studio", "stop", expect=None)
+        hook.shutdown()
+        hook.server_close()
         shutil.rmtree(home, ignore_errors=True)
 
 
@@ -102,6 +126,8 @@ def night(running: RunningStudio) -> Night:
     story = Night(running)
     batch = running.memorial("batch", "run")["batch"]
     address = f"http://127.0.0.1:{running.environment['MEMORIAL_API_PORT']}"
+    with AirflowClient(address, "operator", password(running, "operator")) as airflow:
+        airflow.trigger("memorial_audit_checkpoint", "unanswered", {})
     assert until(lambda: asked_at(running, PUBLIC) == "review_voice", 240, 1.0)
     assert until(lambda: asked_at(running, PRIVATE) == "review_voice", 240, 1.0)
     running.memorial("review", "reject", PRIVATE, "--cause", "voice", "--reason", "too thin")
@@ -120,6 +146,9 @@ def night(running: RunningStudio) -> Night:
     running.wait_for(PUBLIC, "delivered", timeout=180)
     assert until(lambda: running.memorial("batch", "show", batch)["closed_at"], 180, 2.0)
     story.batch = running.memorial("batch", "show", batch)
+    with AirflowClient(address, "operator", password(running, "operator")) as airflow:
+        assert until(lambda: airflow.over("memorial_audit_checkpoint", "unanswered"), 180, 2.0)
+        story.sealing = str(airflow.run("memorial_audit_checkpoint", "unanswered")["state"])
     return story
 
 
@@ -166,7 +195,7 @@ def test_the_batch_ends_with_a_line_for_every_order(night: Night) -> None:
     assert line(night, PRIVATE)["state"] == "rejected"
     assert line(night, PRIVATE)["next_action"]
     broken = line(night, BROKEN)
-    assert (broken["state"], broken["failed_stage"]) == ("blocked", "accept_material")
+    assert (broken["state"], broken["failed_stage"]) == ("blocked", "quality_gate")
     assert broken["next_action"] == f"memorial quality report {BROKEN}"
 
 
@@ -242,3 +271,34 @@ def test_a_backfilled_night_is_that_night_and_starts_nothing_twice(night: Night)
     assert until(found, 120, 2.0)
     assert (found()[0]["orders"], found()[0]["started"]) == (0, 0)
     assert night.studio.memorial("order", "show", PUBLIC)["run_id"] == f"{PUBLIC}--1"
+
+
+def test_a_missed_anchor_fails_the_sealing_run_tells_somebody_and_stands_in_the_log(night: Night) -> None:
+    assert night.sealing == "failed"
+    told = [one for one in Hook.told if one.get("order") == "memorial_audit_checkpoint"]
+    assert [(one["state"], one["stage"]) for one in told] == [("failed", "seal_log")] * len(told)
+    assert told
+    missed = night.studio.memorial("audit", "list", "--type", "anchor.missed", "--newest", "100")["entries"]
+    assert {entry["data"]["anchor"] for entry in missed} == {"rfc3161"}
+    # the log itself is sealed all the same, in the place that can be reached
+    assert night.studio.memorial("audit", "verify")["anchored"] > 0
+
+
+def test_every_task_of_an_order_left_its_entry(night: Night) -> None:
+    """Who, what, with which bytes and code: for every step and act of the order that was delivered."""
+    found = entries(night, PUBLIC, "")
+    kinds = {entry["type"] for entry in found}
+    assert {
+        "order.submitted", "evidence.approved", "consent.granted", "consent.decided", "order.started", "permit.issued",
+        "key.released", "gate.passed", "step.started", "step.finished", "review.decided", "film.delivered",
+    } <= kinds  # fmt: skip
+    started = {entry["data"]["result_key"]: entry for entry in found if entry["type"] == "step.started"}
+    finished = [entry for entry in found if entry["type"] == "step.finished"]
+    assert {entry["data"]["step"] for entry in finished} == set(STEPS)
+    for entry in finished:
+        begun = started[entry["data"]["result_key"]]
+        assert begun["refs"], f"{entry['data']['step']} names no input"
+        assert any(name.startswith("output/") for name in entry["refs"]), entry["data"]["step"]
+        assert {"code", "seed"} <= set(begun["data"]) & set(entry["data"]), entry["data"]["step"]
+        assert (entry["run"]["dag_id"], entry["run"]["task_id"]) == ("memorial_order", entry["data"]["step"])
+    assert all(entry["actor"]["id"] for entry in found)
