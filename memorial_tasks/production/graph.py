@@ -107,7 +107,6 @@ def takes_of(step: str) -> tuple[Take, ...]:
     return INPUTS[step] if step in INPUTS else ON_REQUEST_INPUTS[step]
 
 
-
 def sources(step: str) -> tuple[str, ...]:
     """The steps whose results `step` reads, without the pseudo-sources, in a stable order."""
     return tuple(dict.fromkeys(t.source for t in takes_of(step) if t.source not in {MATERIAL, DOCUMENT}))

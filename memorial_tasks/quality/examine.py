@@ -159,8 +159,13 @@ def _video(path: Path, models: FaceFinder, detector: SpeechDetector) -> Examinat
         slack = 1.0 + every / max(info.fps, 1.0) + (15.0 if keys_only else 0.0)
         if info.seconds and last + slack < 0.9 * info.seconds:
             raise InputRefused(
-                [Problem("video.truncated", f"it declares {info.seconds:.0f} s and ends after {last:.0f} s",
-                         "copy it again from its source")]
+                [
+                    Problem(
+                        "video.truncated",
+                        f"it declares {info.seconds:.0f} s and ends after {last:.0f} s",
+                        "copy it again from its source",
+                    )
+                ]
             )
     if info.has_sound:
         speech = _speech_seconds(read_sound(path, 16_000).samples, detector)

@@ -364,4 +364,3 @@ def _edits(wanted: Sequence[str], heard: Sequence[str]) -> int:
         for j, other in enumerate(heard, 1):
             diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (word != other))
     return row[-1]
-

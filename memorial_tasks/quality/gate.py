@@ -44,7 +44,8 @@ def expectation(rule: Rule) -> Any:
     if rule.class_name not in _classes:
         # Great Expectations registers a class by its name when it is made.
         _classes[rule.class_name] = type(
-            rule.class_name, (ExpectColumnValuesToBeBetween,),
+            rule.class_name,
+            (ExpectColumnValuesToBeBetween,),
             {"__module__": __name__, "__doc__": f"Not: {rule.what}.", "__annotations__": {}},
         )
     low, high = rule.least, rule.most
@@ -106,8 +107,10 @@ def _validate(context: Any, source: Any, suite: Suite, table: Table, *, with_doc
     results: Any
     if with_docs:
         checkpoint = gx.Checkpoint(
-            name=suite.name, validation_definitions=[definition],
-            actions=[UpdateDataDocsAction(name="docs")], result_format=result_format,
+            name=suite.name,
+            validation_definitions=[definition],
+            actions=[UpdateDataDocsAction(name="docs")],
+            result_format=result_format,
         )
         outcome = checkpoint.run(batch_parameters=parameters)
         results = next(iter(outcome.run_results.values())).results
@@ -146,8 +149,13 @@ def _findings(rule: Rule, unexpected: Iterable[Mapping[str, Any]]) -> list[Findi
         worst = min(values) if rule.least is not None else max(values)
         found.append(
             Finding(
-                code=rule.code, severity=rule.severity, what=rule.what + count, remedy=rule.remedy,
-                material="" if material == "all" else material, value=round(worst, 4), limit=limit,
+                code=rule.code,
+                severity=rule.severity,
+                what=rule.what + count,
+                remedy=rule.remedy,
+                material="" if material == "all" else material,
+                value=round(worst, 4),
+                limit=limit,
             )
         )
     return found

@@ -63,8 +63,13 @@ def list_material(order_folder: Path, materials: Materials) -> tuple[list[Materi
             relative = path.relative_to(order_folder).as_posix()
             if not path.resolve().is_relative_to(order_folder.resolve()):
                 problems.append(
-                    Problem("material.outside", "a link leads out of the order's folder", "put the file itself there",
-                            field, relative)
+                    Problem(
+                        "material.outside",
+                        "a link leads out of the order's folder",
+                        "put the file itself there",
+                        field,
+                        relative,
+                    )
                 )
             else:
                 found.append(MaterialFile(kind, field, relative))

@@ -34,8 +34,15 @@ class Examiner:
 
     def __init__(self, assets: Path, died: date | None = None, models: str = FACE_MODELS) -> None:
         self._command = [
-            sys.executable, "-m", "memorial_tasks.quality.isolate",
-            "--assets", str(assets), "--models", models, "--died", died.isoformat() if died else "",
+            sys.executable,
+            "-m",
+            "memorial_tasks.quality.isolate",
+            "--assets",
+            str(assets),
+            "--models",
+            models,
+            "--died",
+            died.isoformat() if died else "",
         ]
         self._child: subprocess.Popen[bytes] | None = None
         self._buffer = b""
@@ -80,7 +87,11 @@ class Examiner:
         kept |= {"OMP_NUM_THREADS": "1", "OPENCV_LOG_LEVEL": "ERROR", "AV_LOG_FORCE_NOCOLOR": "1"}
         self._buffer = b""
         self._child = subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=kept,
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=kept,
         )
         try:
             ready = json.loads(self._line(_START_SECONDS))

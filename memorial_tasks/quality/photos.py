@@ -106,9 +106,7 @@ def measure_photo(rgb: Rgb, models: FaceFinder) -> tuple[PhotoMeasure, PhotoPrin
     """
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     low, high = np.percentile(grey[:: max(grey.shape[0] // 512, 1), :: max(grey.shape[1] // 512, 1)], (2, 98))
-    base = PhotoMeasure(
-        rgb.shape[1], rgb.shape[0], 0, chroma=_chroma(rgb), dynamic=float(high - low)
-    )
+    base = PhotoMeasure(rgb.shape[1], rgb.shape[0], 0, chroma=_chroma(rgb), dynamic=float(high - low))
     faces = find_faces(rgb, models)
     if not faces:
         return base, PhotoPrint(_difference_hash(grey), None, None)
@@ -189,7 +187,10 @@ def align_face(grey: Grey, points: Points, size: int) -> Grey:
         grey = cv2.resize(grey, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
         points = points / np.float32(shrink)
     return cv2.warpAffine(
-        grey.astype(np.float32), _face_transform(points, size), (size, size), flags=cv2.INTER_LINEAR,
+        grey.astype(np.float32),
+        _face_transform(points, size),
+        (size, size),
+        flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )
 
@@ -242,9 +243,7 @@ def _front(points: Points) -> NDArray[np.float32]:
     return np.asarray(((own - own.mean(axis=0)) / size) @ axes.T, np.float32)
 
 
-def measure_set(
-    measures: Mapping[str, PhotoMeasure], prints: Mapping[str, PhotoPrint]
-) -> dict[str, PhotoMeasure]:
+def measure_set(measures: Mapping[str, PhotoMeasure], prints: Mapping[str, PhotoPrint]) -> dict[str, PhotoMeasure]:
     """Fill in what only the set shows (`duplicate`, `likeness`) and decide `usable`.
 
     Of several copies of a picture the largest is kept. Keys are material ids.

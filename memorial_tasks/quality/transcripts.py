@@ -53,8 +53,12 @@ class _Reader:
             recording = self._recording(name)
             if recording is None:
                 # The line number, not what stands in it: it may be a sentence of the person's.
-                self._problem("transcript.no_recording", f"{where} names no recording in this folder",
-                              "correct the file name or add the recording", path)
+                self._problem(
+                    "transcript.no_recording",
+                    f"{where} names no recording in this folder",
+                    "correct the file name or add the recording",
+                    path,
+                )
             elif recording in seen:
                 self._problem("transcript.twice", f"{where} names a recording a second time", "keep one line", path)
             else:
@@ -78,8 +82,12 @@ class _Reader:
     def beside(self, path: Path) -> None:
         owners = self._stems.get(path.stem, [])
         if not owners:
-            self._problem("transcript.no_recording", "there is no recording of this name beside it",
-                          "name it like its recording, or remove it", path)
+            self._problem(
+                "transcript.no_recording",
+                "there is no recording of this name beside it",
+                "name it like its recording, or remove it",
+                path,
+            )
             return
         content = self._read(path)
         if content is None:
@@ -95,8 +103,12 @@ class _Reader:
         if not text:
             self._problem("transcript.empty", f"{where} has no text", "write down what is said, or remove it", path)
         elif len(text) > _MAX_TEXT:
-            self._problem("transcript.too_long", f"{where} has more than {_MAX_TEXT} characters",
-                          "cut the recording and its text into parts", path)
+            self._problem(
+                "transcript.too_long",
+                f"{where} has more than {_MAX_TEXT} characters",
+                "cut the recording and its text into parts",
+                path,
+            )
         elif any(ord(char) < 32 for char in text) or "\ufffd" in text:
             self._problem("transcript.characters", f"{where} holds what is no text", "save it as UTF-8", path)
         else:

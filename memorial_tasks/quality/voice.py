@@ -173,9 +173,7 @@ def measure_voice(
     return replace(full, usable=float(usable(full))), VoicePrint(timbre(voice, rate), full.speech)
 
 
-def measure_voices(
-    measures: Mapping[str, VoiceMeasure], prints: Mapping[str, VoicePrint]
-) -> dict[str, VoiceMeasure]:
+def measure_voices(measures: Mapping[str, VoiceMeasure], prints: Mapping[str, VoicePrint]) -> dict[str, VoiceMeasure]:
     """Fill in `likeness`: how far a voice may lie from the set's core, over how far each lies. Keys are material ids.
 
     The core is the half of the recordings around the most central one; recordings of many rooms and devices widen

@@ -59,8 +59,9 @@ def test_a_file_that_kills_the_decoder_is_named_and_the_rest_is_looked_at(photos
 
 
 def test_models_that_are_missing_are_said_so(tmp_path: Path) -> None:
-    with Examiner(tmp_path, models="memorial_tasks.face.landmarks:FaceModels") as examiner, pytest.raises(
-        Unavailable, match="memorial init"
+    with (
+        Examiner(tmp_path, models="memorial_tasks.face.landmarks:FaceModels") as examiner,
+        pytest.raises(Unavailable, match="memorial init"),
     ):
         examiner.examine(tmp_path / "a.png", MaterialKind.PHOTO)
 

@@ -59,9 +59,7 @@ def test_places_that_are_wrong_are_named(folder: Path, tmp_path_factory: pytest.
     (folder / "music").mkdir()
     for name in ("a.mp3", "b.mp3"):
         (folder / "music" / name).write_bytes(b"x")
-    _files, problems = list_material(
-        folder, Materials(photos="photos", voice="nowhere", video="video", music="music")
-    )
+    _files, problems = list_material(folder, Materials(photos="photos", voice="nowhere", video="video", music="music"))
     assert {(problem.code, problem.field, problem.file) for problem in problems} == {
         ("material.outside", "materials.photos", "photos/link.png"),
         ("material.missing", "materials.voice", "nowhere"),
