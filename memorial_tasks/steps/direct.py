@@ -13,7 +13,7 @@ from memorial_tasks.performance.direct import EDITED, direct_script, with_edits
 from memorial_tasks.performance.emotion import propose
 from memorial_tasks.steps.contract import StepContext
 
-ROOMS = ("performance",)
+ROOMS = ("performance", "voice")
 MODALITIES = ("voice",)
 
 
@@ -43,12 +43,15 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
         ) from error
     given = context.optional("interludes.json")
     names = json.loads(given.read_text("utf-8")) if given else {}
+    from memorial_tasks.voice.text.markup import plain_text
+
     proposer = propose
     if params.encoder:
         from memorial_tasks.performance.encoder import FOLDER, load_encoder
 
         proposer = load_encoder(context.assets / FOLDER, params.encoder).propose
-    plan = direct_script(lines, params.language, names, proposer)
+    # what is marked up is how to speak, not what is said: "strong" in a tag makes nobody proud
+    plan = direct_script(lines, params.language, names, lambda text, language: proposer(plain_text(text), language))
     edited = context.optional(EDITED)
     if edited is not None:
         plan = with_edits(plan, DirectionPlan.model_validate_json(edited.read_bytes()))
