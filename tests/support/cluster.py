@@ -162,11 +162,13 @@ class Cluster:
             return None
         return int(path.read_text())
 
-    def signal(self, name: str, number: int) -> None:
+    def signal(self, name: str, number: int) -> bool:
+        """Sends the pod's process a signal; whether there is a process yet."""
         pid = self.process(name)
         if pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
+        return pid is not None
 
     def free_gpus(self) -> int:
         """GPUs that no pod on the node holds."""
@@ -218,8 +220,11 @@ class Cluster:
             if leaving:
                 self.remove(name)
         elif leaving:
-            asked = pod["double"].setdefault("asked", time.time())
-            self.signal(name, signal.SIGTERM if time.time() - asked < grace(pod) else signal.SIGKILL)
+            asked = pod["double"].get("asked")
+            if asked is None and self.signal(name, signal.SIGTERM):  # once: a second one would find it on its way out
+                pod["double"]["asked"] = time.time()
+            elif asked is not None and time.time() - asked >= grace(pod):
+                self.signal(name, signal.SIGKILL)
         elif deadline and time.time() - pod["double"]["started"] > deadline:
             self.signal(name, signal.SIGKILL)
             self.finish(name, pod, 137, reason="DeadlineExceeded")
