@@ -29,7 +29,7 @@ from memorial_tasks.voice.corpus import Corpus, Utterance
 from memorial_tasks.voice.espeak import Espeak
 from memorial_tasks.voice.examples import arousals, duration_statistics, example, statistics
 from memorial_tasks.voice.features import LF0, VUV, WIDTH
-from memorial_tasks.voice.learn import Progress, Run
+from memorial_tasks.voice.learn import Progress, Run, tiny_is_zero
 from memorial_tasks.voice.licensed import (
     CorpusManifest,
     Part,
@@ -171,6 +171,7 @@ def _deaf() -> Listener:
     return Listener(nothing, np.ones_like(nothing), 0.0)
 
 
+@tiny_is_zero()
 def train(
     corpus_manifest: Path,
     out_folder: Path,
@@ -190,7 +191,6 @@ def train(
     manifest = read_manifest(corpus_manifest)
     recipe = base_recipe(config)
     scratch = checkpoints or out_folder / "checkpoints"
-    torch.set_flush_denormal(True)
     speech = _prepared(manifest, scratch, progress, save_checkpoint)
     seconds = sum(u.seconds for group in speech.values() for u in group)
     if seconds < _LEAST_SECONDS:

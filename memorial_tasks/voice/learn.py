@@ -5,7 +5,8 @@ A killed training continues where it stopped and ends with the same weights as a
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,6 +24,17 @@ from memorial_tasks.voice.state import load_state, read_words, save_state
 
 Progress = Callable[[float, str], None]
 SAVE_EVERY = 12.0  # seconds
+
+
+@contextmanager
+def tiny_is_zero() -> Iterator[None]:
+    """While training, numbers too small to matter count as zero: a processor is many times slower with them. It keeps
+    that for all who come after in the process, so it is taken back."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 class Run:

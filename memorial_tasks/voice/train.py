@@ -22,7 +22,7 @@ from memorial_tasks.voice.batches import Example
 from memorial_tasks.voice.corpus import Corpus, Utterance
 from memorial_tasks.voice.examples import arousals, duration_statistics, example, spoken_frames, statistics
 from memorial_tasks.voice.features import CEPSTRA, LF0, VUV, WIDTH, Frames, resynthesise
-from memorial_tasks.voice.learn import Progress, Run
+from memorial_tasks.voice.learn import Progress, Run, tiny_is_zero
 from memorial_tasks.voice.listen import fit
 from memorial_tasks.voice.material import breaths, practice_readings, room_tone
 from memorial_tasks.voice.model import VoiceModel
@@ -60,6 +60,7 @@ class _Speech:
     std: Frames
 
 
+@tiny_is_zero()
 def train_voice(
     corpus: Corpus,
     texts: Sequence[tuple[str, Language]],
@@ -74,7 +75,6 @@ def train_voice(
     speech reads them too, so that every sound of the film has been heard once. `checkpoints` is a folder that survives
     a kill after `save_checkpoint()`; both tiers may share it."""
     torch.set_num_threads(max(1, min(2, torch.get_num_threads())))
-    torch.set_flush_denormal(True)
     learn, held_out = hold_out(corpus)
     progress(0.0, "generating practice speech")
     practice = practice_readings(corpus, texts, recipe.practice, checkpoints / "practice", seed, progress)

@@ -301,3 +301,8 @@ def test_a_vocoder_travels_with_the_model_and_is_taken_only_when_nearer(trained:
     assert np.allclose(again.sound(frames), model.sound(frames), atol=1e-5)
     assert not np.allclose(again.sound(frames), trained.model.sound(frames), atol=1e-2)
     assert [breath.size for breath in again.breaths] == [9]
+
+
+def test_arithmetic_is_whole_again_after_a_training(trained: Trained) -> None:
+    assert trained.model is not None
+    assert np.finfo(np.float64).tiny / np.float64(2) > 0
