@@ -52,7 +52,7 @@ class RunRef(Record):
 class AuditEvent(Record):
     """One entry. Times are UTC; numbers beyond 2**53 are refused (RFC 8785), write them as words.
 
-    Common types: ``order.submitted``, ``evidence.approved``, ``consent.granted``, ``consent.decided``,
+    Common types: ``order.submitted``, ``evidence.approved``, ``consent.given``, ``consent.decided``,
     ``permit.issued``, ``key.released``, ``gate.passed``, ``gate.failed``, ``step.finished``, ``step.failed``,
     ``review.decided``, ``film.delivered``, ``film.downloaded``, ``link.revoked``, ``subject.erased``,
     ``settings.changed``, ``checkpoint.anchored``, ``anchor.missed``.
