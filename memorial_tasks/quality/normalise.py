@@ -47,7 +47,8 @@ def write_background(source: Path, target: Path) -> float:
     info = probe_video(source)
     rate = Fraction(min(max(info.fps, 1.0), 60.0)).limit_denominator(1001)
     written = 0
-    with av.open(str(target), "w", format="matroska") as box:
+    # the same clip, the same bytes: no id by chance in the file, and as many threads on every machine
+    with av.open(str(target), "w", format="matroska", container_options={"fflags": "+bitexact"}) as box:
         stream = None
         for frame in read_frames(source):
             if written / rate >= BACKGROUND_SECONDS:
@@ -57,7 +58,7 @@ def write_background(source: Path, target: Path) -> float:
                 stream = box.add_stream("libx264", rate=rate, options={"crf": "14", "preset": "veryfast"})
                 stream.height, stream.width = picture.shape[:2]
                 stream.pix_fmt = "yuv420p"
-                stream.codec_context.thread_count = 0
+                stream.codec_context.thread_count = 2
             box.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
             written += 1
         if stream is not None:
