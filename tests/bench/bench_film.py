@@ -56,7 +56,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 REAL = Path(
     os.environ.get("MEMORIAL_BENCH_REAL") or os.environ.get("MEMORIAL_REAL") or REPOSITORY.parent / "shared" / "real"
 )
-# Held out: clips that neither trained anything nor were looked at when brows and lips were given their measure. (The last
+# Held out: clips that trained nothing and that nobody looked at when brows and lips were given their measure. (The last
 # eight were, and flatter: there every ratio lies within a quarter of 1.)
 CLIPS = slice(40, 48)
 HABIT_CLIPS = 12  # from which the person's own ways are learned
