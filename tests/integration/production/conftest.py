@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from memorial_tasks.demo.family import make_family
+from tests.support.small_family import write_order
 
 
 def _free_ports() -> int:
@@ -137,26 +137,8 @@ def family(tmp_path_factory: pytest.TempPathFactory, assets: Path) -> Callable[.
     """Writes small orders of one fictional family: fewer photos and recordings, a short script, 720p."""
     full = make_family(tmp_path_factory.mktemp("family"), "en-US", "full-family", assets=assets).parent
 
-    def write(order: str, *, photos: int = 6, recordings: int = 14, **changes: Any) -> Path:
-        folder = tmp_path_factory.mktemp(order)
-        shutil.copytree(full, folder, dirs_exist_ok=True)
-        for path in sorted((folder / "photos").iterdir())[photos:]:
-            path.unlink()
-        sounds = sorted((folder / "voice").glob("*.wav"))
-        for path in sounds[recordings:]:
-            path.unlink()
-        kept = {path.name for path in sounds[:recordings]}
-        table = folder / "voice" / "transcripts.csv"
-        lines = [line for line in table.read_text("utf-8").splitlines() if line.split("|")[0] in kept]
-        table.write_text("\n".join(lines) + "\n", "utf-8")
-        document = yaml.safe_load((folder / "order.yaml").read_text("utf-8"))
-        script = document["script"][:2]
-        translation = {language: texts[:2] for language, texts in document.get("translation", {}).items()}
-        document |= {"order": order, "script": script, "translation": translation}
-        document["deliver"] |= {"size": "720p"}
-        document |= changes
-        (folder / "order.yaml").write_text(yaml.safe_dump(document, allow_unicode=True), "utf-8")
-        return folder / "order.yaml"
+    def write(order: str, **changes: Any) -> Path:
+        return write_order(full, tmp_path_factory.mktemp(order), order, **changes)
 
     return write
 
