@@ -98,6 +98,7 @@ _PHRASES = {
     "颇为": "po1 wei2", "最为": "zui4 wei2", "尤为": "you2 wei2", "大为": "da4 wei2", "广为": "guang3 wei2",
     "大夫": "dai4 fu5", "朝鲜": "chao2 xian3", "切菜": "qie1 cai4", "流血": "liu2 xue4", "落下": "luo4 xia4",
     "数一数": "shu3 yi1 shu3", "量一量": "liang2 yi1 liang2", "用处": "yong4 chu4", "切切": "qie4 qie4",
+    "这个": "zhe4 ge4", "那个": "na4 ge4", "哪个": "na3 ge4",
     "照片": "zhao4 pian4", "相片": "xiang4 pian4", "图片": "tu2 pian4", "名片": "ming2 pian4", "卡片": "ka3 pian4",
     "影片": "ying3 pian4", "种地": "zhong4 di4", "饮马": "yin4 ma3", "一石米": "yi1 dan4 mi3",
     "系鞋带": "ji4 xie2 dai4", "老头儿": "lao3 tou2 er5",
@@ -334,8 +335,8 @@ def _counts(chunks: list[_Chunk], flat: list[list[Any]], i: int) -> bool:
     """True when 一 is a digit, an ordinal or a date and keeps its first tone."""
     before = str(flat[i - 1][3]) if i else ""
     after = str(flat[i + 1][3]) if i + 1 < len(flat) else ""
-    if before and before in _NUMERALS + "点第期周初":
-        return not (before in "千百万" and after in "百千万")
+    if before and before in _NUMERALS + "点第期周初":  # also 三千一百: inside a number 一 stays as it is
+        return True
     chunk = chunks[flat[i][0]]
     if len(chunk.text) > 1 and chunk.text.endswith("一") and flat[i][1] == len(chunk.syllables) - 1:
         return True  # 统一, 唯一, 万一
