@@ -40,7 +40,7 @@ INPUTS: Mapping[str, tuple[Take, ...]] = {
     ),
     "prepare_voice": (Take("ingest", "voice/*"), Take(DOCUMENT, "lexicon.json")),
     "train_face": (Take("prepare_face", "face/*"),),
-    "train_voice": (Take("prepare_voice", "voice/*"), Take(DOCUMENT, "script.json"), Take(DOCUMENT, "lexicon.json")),
+    "train_voice": (Take("prepare_voice", "voice/*"),),
     "direct": (
         Take(DOCUMENT, "script.json"),
         Take(DOCUMENT, "interludes.json", required=False),

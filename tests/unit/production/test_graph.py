@@ -42,6 +42,12 @@ def test_evidence_reaches_no_step() -> None:
     assert not any("evidence" in take.pattern for takes in INPUTS.values() for take in takes)
 
 
+def test_another_script_trains_nothing_again() -> None:
+    """What is learned of a person does not hang on what they are to say: `memorial render` reuses both models."""
+    for step in ("prepare_face", "train_face", "prepare_voice", "train_voice"):
+        assert not any(take.pattern == "script.json" for take in INPUTS[step]), step
+
+
 def test_seeds_are_stable_and_differ() -> None:
     assert seed_of("a", "speak") == seed_of("a", "speak")
     assert len({seed_of(order, step) for order in ("a", "b") for step in STEPS}) == 2 * len(STEPS)
