@@ -11,7 +11,7 @@ from typing import Any
 
 from memorial_tasks.audit.event import Actor, AuditEvent
 from memorial_tasks.audit.log import append
-from memorial_tasks.database.connection import execute, one, transaction
+from memorial_tasks.database.connection import Connection, execute, one
 from memorial_tasks.vault.cipher import write_private
 
 KEY_FILE = "settings-digest.key"
@@ -29,40 +29,37 @@ def digests_of(settings: Mapping[str, Any], key: bytes) -> dict[str, str]:
     }
 
 
-def note_settings(url: str, settings: Mapping[str, Any], keyring: Path) -> list[str]:
+def note_settings(connection: Connection, settings: Mapping[str, Any], keyring: Path) -> list[str]:
     """Writes ``settings.changed`` when these are not the settings last recorded; returns the names that changed.
 
-    One short query when nothing changed. Of many processes that open the studio at once, one writes.
-
-    Raises:
-        Unavailable: the database does not answer, or is not set up.
+    One short query when nothing changed. Of many processes that open the studio at once, one writes: the others wait
+    until the caller's transaction ends.
     """
     digests = digests_of(settings, _key(keyring))
     fingerprint = sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
-    with transaction(url, application="memorial settings") as connection:
-        if one(connection, "SELECT to_regclass('memorial.configuration') AS there") == {"there": None}:
-            return []  # an older database that 'memorial init' has not brought up to date yet
-        last = one(connection, _LAST)
-        if last and last["fingerprint"] == fingerprint:
-            return []
-        execute(connection, "SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        last = one(connection, _LAST)
-        if last and last["fingerprint"] == fingerprint:
-            return []
-        before = last["digests"] if last else {}
-        changed = sorted(name for name in digests.keys() | before.keys() if digests.get(name) != before.get(name))
-        execute(
-            connection,
-            "INSERT INTO memorial.configuration (fingerprint, digests) VALUES (%s, %s)",
-            (fingerprint, json.dumps(digests)),
-        )
-        event = AuditEvent(
-            type="settings.changed",
-            actor=Actor(kind="service", id="studio"),
-            refs={name: digests[name] for name in changed if name in digests},
-            data={"changed": len(changed), "first": last is None},
-        )
-        append(connection, event)
+    if one(connection, "SELECT to_regclass('memorial.configuration') AS there") == {"there": None}:
+        return []  # an older database that 'memorial init' has not brought up to date yet
+    last = one(connection, _LAST)
+    if last and last["fingerprint"] == fingerprint:
+        return []
+    execute(connection, "SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+    last = one(connection, _LAST)
+    if last and last["fingerprint"] == fingerprint:
+        return []
+    before = last["digests"] if last else {}
+    changed = sorted(name for name in digests.keys() | before.keys() if digests.get(name) != before.get(name))
+    execute(
+        connection,
+        "INSERT INTO memorial.configuration (fingerprint, digests) VALUES (%s, %s)",
+        (fingerprint, json.dumps(digests)),
+    )
+    event = AuditEvent(
+        type="settings.changed",
+        actor=Actor(kind="service", id="studio"),
+        refs={name: digests[name] for name in changed if name in digests},
+        data={"changed": len(changed), "first": last is None},
+    )
+    append(connection, event)
     return changed
 
 

@@ -1,6 +1,7 @@
 """Connections and transactions. One act, one transaction, and its audit entry inside it."""
 
 import select
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
@@ -99,12 +100,14 @@ class Spare:
     """Transactions one after the other on one connection that is kept between them, where `keep` asks for it.
 
     A new connection is a new process of the server, which reads its catalogue anew: a third of what a short act costs.
-    Nested or simultaneous transactions get connections of their own. Whoever waits for long gives it back (`close`).
+    Nested or simultaneous transactions get connections of their own. One that lay idle for longer than `fresh` seconds
+    is not used again: what lies between here and the server may have forgotten it without telling anybody.
     """
 
-    def __init__(self, keep: bool = False) -> None:
+    def __init__(self, keep: bool = False, fresh: float = 60.0) -> None:
         self.keep = keep
-        self._kept: list[Connection] = []
+        self.fresh = fresh
+        self._kept: list[tuple[Connection, float]] = []  # and when it was put back
 
     @contextmanager
     def transaction(self, url: str) -> Iterator[Connection]:
@@ -114,7 +117,7 @@ class Spare:
             with committed(connection):
                 yield connection
             if self.keep and not self._kept:
-                self._kept.append(connection)
+                self._kept.append((connection, time.monotonic()))
                 return
             connection.close()
         except BaseException:
@@ -124,8 +127,9 @@ class Spare:
     def _take(self) -> Connection | None:
         """The kept connection, unless the server has said something meanwhile: that is its farewell."""
         while self._kept:
-            connection = self._kept.pop()
-            if not select.select([connection.fileno()], [], [], 0)[0]:
+            connection, since = self._kept.pop()
+            young = time.monotonic() - since <= self.fresh
+            if young and not select.select([connection.fileno()], [], [], 0)[0]:
                 return connection
             connection.close()
         return None
@@ -133,7 +137,7 @@ class Spare:
     def close(self) -> None:
         """Let go of the kept connection; the next transaction makes a new one."""
         while self._kept:
-            self._kept.pop().close()
+            self._kept.pop()[0].close()
 
 
 def rows(connection: Connection, statement: str, parameters: Parameters = None) -> list[Row]:

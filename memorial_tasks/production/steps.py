@@ -212,7 +212,6 @@ def launch(studio: Studio, prepared: Prepared, progress: Progress | None = None)
     settings = studio.settings
     words = arguments(prepared, settings.store_url, settings.s3_endpoint, settings.assets_dir)
     say = progress or _log_progress(prepared.ticket.step)
-    studio.spare.close()  # training takes hours
     return run_step_locally([*local_command(require_command(settings)), *words], prepared.secrets, say)
 
 

@@ -56,15 +56,17 @@ class Studio:
             KmsKeyring(settings.keyring, settings.kms_key_id) if settings.kms_key_id else LocalKeyring(settings.keyring)
         )
         database = database_url(settings.database_url, settings.database_dir)
-        with suppress(Unavailable):  # the first act says so, with its own remedy
-            note_settings(database, settings.model_dump(mode="json"), settings.keyring)
+        spare = Spare(keep)
+        # An unreachable database is told by the first act, with its own remedy.
+        with suppress(Unavailable), spare.transaction(database) as connection:
+            note_settings(connection, settings.model_dump(mode="json"), settings.keyring)
         return cls(
             settings=settings,
             database=database,
             store=open_store(settings.store_url, settings.s3_endpoint),
             keyring=keyring,
             keys=consent_keys(settings.keyring),
-            spare=Spare(keep),
+            spare=spare,
         )
 
     @contextmanager

@@ -1,16 +1,24 @@
 """A changed setting is written into the log once, whoever notices it first, and never with its value."""
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from memorial_tasks.audit.configuration import note_settings
+from memorial_tasks.audit import configuration
 from memorial_tasks.audit.service import AuditRoom
+from memorial_tasks.database.connection import transaction
 from memorial_tasks.production.studio import Studio, Who
 from memorial_tasks.settings import Settings
 
 pytestmark = pytest.mark.integration
+
+
+def note_settings(url: str, settings: Mapping[str, Any], keyring: Path) -> list[str]:
+    with transaction(url) as connection:
+        return configuration.note_settings(connection, settings, keyring)
 
 
 def test_a_change_is_told_by_name_and_digest_only(room: AuditRoom, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A connection that is kept between transactions is never one that the server has given up."""
 
+import time
 from contextlib import closing
 
 import pytest
@@ -37,6 +38,13 @@ def test_a_transaction_within_a_transaction_has_its_own(database: str) -> None:
 def test_nothing_is_kept_unless_it_is_asked_for(database: str) -> None:
     spare = Spare()
     assert used(spare, database) != used(spare, database)
+
+
+def test_a_connection_that_lay_idle_for_too_long_is_not_trusted(database: str) -> None:
+    with closing(Spare(keep=True, fresh=0.05)) as spare:
+        first = used(spare, database)
+        time.sleep(0.1)
+        assert used(spare, database) != first
 
 
 def test_a_connection_the_server_ended_is_not_used_again(database: str) -> None:
