@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 # Quiet, repeatable installs; packages come from wherever pip is set up to find them.
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMP := $(VENV)/.installed
+# Two test processes with one computing thread each: two with two each would fight over two cores.
+SIDE_BY_SIDE := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,10 +38,10 @@ assets: $(STAMP)
 test: $(STAMP) assets ## every test that needs no accelerator and no cluster
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 test-unit: $(STAMP) assets ## the tests that take seconds
-	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
+	$(SIDE_BY_SIDE) tests/unit $(PYTEST_ARGS)
 
 test-infra: $(STAMP) ## terraform applied whole against a local double; images built where an engine exists (slow)
 	MEMORIAL_TEST_INFRA=1 $(BIN)/python -m pytest tests/integration/infra $(PYTEST_ARGS)

@@ -21,8 +21,10 @@ from tests.support.small_family import write_order
 
 
 def _free_ports() -> int:
-    """The first of three free ports in a row: pages, trigger log, worker log."""
-    for base in range(18300, 19300, 7):
+    """The first of three free ports in a row: pages, trigger log, worker log. Each test worker looks in a range of its
+    own, because a studio listens only seconds after its ports were found."""
+    first = 18300 + 500 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    for base in range(first, first + 500, 7):
         sockets = [socket.socket() for _ in range(3)]
         try:
             for offset, probe in enumerate(sockets):
