@@ -96,18 +96,23 @@ def run_step_locally(
         for descriptor in (reading, *inherited):
             os.close(descriptor)
         threading.Thread(target=_feed, args=(writing, secrets.dump()), daemon=True).start()
-        event = None
-        try:
-            for line in process.stdout or ():
-                message = parse_message(line)
-                if "progress" in message:
-                    progress(message["progress"], message.get("message", ""))
-                elif "error" in message:
-                    event = message
-        except BaseException:
-            process.kill()
-            raise
-        return Ended(process.wait(), event)
+        return _listened(process, progress)
+
+
+def _listened(process: "subprocess.Popen[str]", progress: Progress) -> Ended:
+    """Hand on what the step says until it ends; it ends with us."""
+    event = None
+    try:
+        for line in process.stdout or ():
+            message = parse_message(line)
+            if "progress" in message:
+                progress(message["progress"], message.get("message", ""))
+            elif "error" in message:
+                event = message
+    except BaseException:
+        process.kill()
+        raise
+    return Ended(process.wait(), event)
 
 
 def finished(command: Sequence[str], step: str, progress: Progress) -> None:
@@ -117,18 +122,7 @@ def finished(command: Sequence[str], step: str, progress: Progress) -> None:
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=_environment(), text=True
     ) as process:
-        event = None
-        try:
-            for line in process.stdout or ():
-                message = parse_message(line)
-                if "progress" in message:
-                    progress(message["progress"], message.get("message", ""))
-                elif "error" in message:
-                    event = message
-        except BaseException:
-            process.kill()
-            raise
-        ended = Ended(process.wait(), event)
+        ended = _listened(process, progress)
     if ended.code != 0:
         raise _error(event, ended, step)
 
