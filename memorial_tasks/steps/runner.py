@@ -124,7 +124,7 @@ def finished(command: Sequence[str], step: str, progress: Progress) -> None:
     ) as process:
         ended = _listened(process, progress)
     if ended.code != 0:
-        raise _error(event, ended, step)
+        raise _error(ended.event, ended, step)
 
 
 def parse_message(line: str) -> dict[str, Any]:
