@@ -25,7 +25,7 @@ def step_params(settings: Settings, order: OrderRow, step: str) -> dict[str, Any
         "prepare_face": {},
         "train_face": {"config": train},
         "prepare_voice": {"language": order.language},
-        "train_voice": {"config": train, "language": order.language},
+        "train_voice": {"config": train},
         "direct": {"language": order.language, "encoder": _encoder(settings)},
         "speak": {},
         "animate": {"size": size, "fps": fps},

@@ -1,11 +1,10 @@
 """train_voice: the prepared speech -> a voice that can say anything, with an honest card."""
 
-import json
 import time
 from typing import Any
 
-from memorial_tasks.domain.order import Record, ScriptLine
-from memorial_tasks.domain.words import Language, Modality
+from memorial_tasks.domain.order import Record
+from memorial_tasks.domain.words import Modality
 from memorial_tasks.steps.contract import StepContext
 
 ROOMS = ("voice",)
@@ -13,12 +12,9 @@ MODALITIES = (Modality.VOICE,)
 
 
 class Params(Record):
-    """`config`: tiny, cpu or production. The script comes as the optional input ``script.json`` (personal, so not a
-    parameter); `script_texts` does the same for callers without a file."""
+    """`config`: tiny, cpu or production. The script is no input: the same voice says any script."""
 
     config: str = "cpu"
-    language: Language
-    script_texts: tuple[str, ...] = ()
 
 
 def run(context: StepContext, params: Params) -> dict[str, Any]:
@@ -30,21 +26,15 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
     from memorial_tasks.voice.card import better, measure, write_card
     from memorial_tasks.voice.corpus import Corpus
     from memorial_tasks.voice.recipe import recipe, tuning_recipe
-    from memorial_tasks.voice.text.markup import plain_text
     from memorial_tasks.voice.train import train_voice
 
     started = time.monotonic()
     corpus = Corpus.load(context.file("voice/features.json").parent)
-    texts = list(params.script_texts)
-    if script := context.optional("script.json"):
-        texts += [ScriptLine.model_validate(line).text for line in json.loads(script.read_text("utf-8"))]
-    said = [(plain_text(text), params.language) for text in texts]
     brought = context.optional("base/model.safetensors")
     base = Base.load(brought) if brought else None
     share = 0.6 if base else 1.0
     trained = train_voice(
         corpus,
-        said,
         recipe(params.config),
         context.checkpoints,
         context.seed,
@@ -55,8 +45,7 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
     if base:
         tuned = train_voice(
             corpus,
-            said,
-            tuning_recipe(params.config),
+                tuning_recipe(params.config),
             context.checkpoints,
             context.seed,
             lambda fraction, message: context.progress(share + (1 - share) * fraction, message),

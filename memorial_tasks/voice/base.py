@@ -44,7 +44,6 @@ from memorial_tasks.voice.material import practice_readings
 from memorial_tasks.voice.model import VoiceModel
 from memorial_tasks.voice.networks import PERSON, PRACTICE, AcousticModel, DurationModel, Sizes
 from memorial_tasks.voice.phones import PHONES
-from memorial_tasks.voice.practice_texts import MANDARIN
 from memorial_tasks.voice.prepare import prepare_reading
 from memorial_tasks.voice.recipe import Recipe, base_recipe
 from memorial_tasks.voice.sequence import DESCRIPTION
@@ -310,9 +309,8 @@ def _learned(
 ) -> tuple[Base, Run]:
     names = tuple(sorted(speech))
     whole = Corpus(Language.EN_US, tuple(u for name in names for u in speech[name]))
-    script = [(text, Language.ZH_CN) for text in MANDARIN[: recipe.practice]]
     generated = practice_readings(
-        whole, script, recipe.practice, scratch / "practice", seed, lambda f, message: progress(0.4 + f, message)
+        whole, recipe.practice, scratch / "practice", seed, lambda f, message: progress(0.4 + f, message), foreign=2
     )
     save_checkpoint()
     own_mean, own_std = statistics(generated)

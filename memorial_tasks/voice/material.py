@@ -22,29 +22,33 @@ from memorial_tasks.voice.text.front import FrontEnd
 from memorial_tasks.voice.text.units import Word
 
 
-def _texts(
-    corpus: Corpus, script: Sequence[tuple[str, Language]], count: int, seed: int
-) -> Iterator[tuple[str, Language]]:
-    """The script first, then general sentences of its languages, then what the person said."""
-    yield from script
+def _texts(corpus: Corpus, count: int, seed: int, foreign: int) -> Iterator[tuple[str, Language]]:
+    """General sentences of the person's language, then what the person said; every `foreign`-th sentence is one of the
+    other language instead, for the names and phrases a line may hold."""
     rng = np.random.default_rng(seed)
-    general = [(text, Language.ZH_CN) for text in MANDARIN] if corpus.language == Language.ZH_CN else []
-    if corpus.language == Language.EN_US or any(language == Language.EN_US for _, language in script):
-        general += [(text, Language.EN_US) for text in ENGLISH]
+    home, away = [(text, Language.EN_US) for text in ENGLISH], [(text, Language.ZH_CN) for text in MANDARIN]
+    if corpus.language == Language.ZH_CN:
+        home, away = away, home
     said = [(u.text, corpus.language) for u in corpus.utterances]
-    rest = [general[i] for i in rng.permutation(len(general))] + [said[i] for i in rng.permutation(len(said))]
-    yield from rest[:count]
+    own = iter([home[i] for i in rng.permutation(len(home))] + [said[i] for i in rng.permutation(len(said))])
+    other = iter([away[i] for i in rng.permutation(len(away))])
+    for number in range(count):
+        found = next(other if number % foreign == foreign - 1 else own, None)
+        if found:
+            yield found
 
 
 def practice_readings(
     corpus: Corpus,
-    script: Sequence[tuple[str, Language]],
     count: int,
     cache: Path,
     seed: int,
     progress: Callable[[float, str], None],
+    foreign: int = 4,
 ) -> list[tuple[TimedRow, Frames]]:
-    """Generated speech in a voice of the person's pitch and tempo: timed rows and WORLD frames. Kept in `cache`."""
+    """Generated speech in both languages, in a voice of the person's pitch and tempo: timed rows and WORLD frames.
+    Every `foreign`-th sentence is of the language the person does not speak. Kept in `cache`. The script has no part in
+    it: a voice says another script without being trained again."""
     if (cache.with_suffix(".json")).is_file() and cache.with_suffix(".safetensors").is_file():
         return _read_cache(cache)
     voiced = np.concatenate([u.frames[u.frames[:, VUV] > 0.5, LF0] for u in corpus.utterances])
@@ -55,11 +59,11 @@ def practice_readings(
     with Espeak() as espeak:
         front = FrontEnd(espeak)
         seen: set[str] = set()
-        for number, (text, language) in enumerate(_texts(corpus, script, count, seed)):
+        for number, (text, language) in enumerate(_texts(corpus, count, seed, foreign)):
             if text in seen:
                 continue
             seen.add(text)
-            progress(0.1 * number / (count + len(script)), "generating practice speech")
+            progress(0.1 * number / count, "generating practice speech")
             for words in _sentences(front.words(text, language)):
                 reading = read_words(
                     espeak, words, variant=variants[number % 3], rate=rate, pitch=40 + number % 4 * 7, pitch_range=60

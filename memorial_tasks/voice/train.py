@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from scipy import signal
 
-from memorial_tasks.domain.words import Language
 from memorial_tasks.voice.audio import RATE, Wave, set_loudness
 from memorial_tasks.voice.base import Base
 from memorial_tasks.voice.batches import Example
@@ -63,7 +62,6 @@ class _Speech:
 @tiny_is_zero()
 def train_voice(
     corpus: Corpus,
-    texts: Sequence[tuple[str, Language]],
     recipe: Recipe,
     checkpoints: Path,
     seed: int = 0,
@@ -71,13 +69,12 @@ def train_voice(
     save_checkpoint: Callable[[], None] = lambda: None,
     base: Base | None = None,
 ) -> Trained:
-    """Train a voice from `corpus`, of tier 1 with a `base`, of tier 0 without. `texts` are the script's lines: practice
-    speech reads them too, so that every sound of the film has been heard once. `checkpoints` is a folder that survives
-    a kill after `save_checkpoint()`; both tiers may share it."""
+    """Train a voice from `corpus`, of tier 1 with a `base`, of tier 0 without. `checkpoints` is a folder
+    that survives a kill after `save_checkpoint()`; both tiers may share it."""
     torch.set_num_threads(max(1, min(2, torch.get_num_threads())))
     learn, held_out = hold_out(corpus)
     progress(0.0, "generating practice speech")
-    practice = practice_readings(corpus, texts, recipe.practice, checkpoints / "practice", seed, progress)
+    practice = practice_readings(corpus, recipe.practice, checkpoints / "practice", seed, progress)
     save_checkpoint()
     mean, std = statistics(learn)
     own = [(u.timed, np.asarray((u.frames - mean) / std, np.float32)) for u in learn]

@@ -116,16 +116,15 @@ def _speak(model: VoiceModel, texts: Sequence[str]) -> list[SpokenLine]:
     return [say_line(model, line, words) for line, words in lines]
 
 
-def _learn(pairs: Pairs, script: Sequence[str], base: Base | None = None) -> tuple[VoiceModel, Corpus, float, float]:
+def _learn(pairs: Pairs, base: Base | None = None) -> tuple[VoiceModel, Corpus, float, float]:
     """A voice from (file, transcript) pairs, what it learned from, and the CPU seconds of preparation and training."""
     started = time.process_time()
     corpus = prepare_voice([path for path, _ in pairs], {path.stem: text for path, text in pairs}, Language.EN_US)
     prepared = time.process_time() - started
     with tempfile.TemporaryDirectory() as scratch:
         started = time.process_time()
-        texts = [(text, Language.EN_US) for text in script]
         recipe = TUNING["cpu"] if base else RECIPES["cpu"]
-        trained = train_voice(corpus, texts, recipe, Path(scratch), seed=1, base=base)
+        trained = train_voice(corpus, recipe, Path(scratch), seed=1, base=base)
     return trained.model, corpus, prepared, time.process_time() - started
 
 
@@ -173,7 +172,7 @@ def _person(her: _Kathleen) -> VoiceModel:
     her.row("_espeak", [resample(item.audio, item.rate, RATE) for item in speech])
     if flite := _flite(her.texts):
         her.row("_flite", flite)
-    model, _, out["voice.prepare_s"], out["voice.train_s"] = _learn(her.pairs[TRAIN], her.texts)
+    model, _, out["voice.prepare_s"], out["voice.train_s"] = _learn(her.pairs[TRAIN])
     started = time.process_time()
     spoken = _speak(model, her.texts)
     out["voice.rtf"] = (time.process_time() - started) / (sum(line.wave.size for line in spoken) / RATE)
@@ -192,7 +191,7 @@ def _person(her: _Kathleen) -> VoiceModel:
 
 
 def _minute(her: _Kathleen) -> None:
-    minute, _, _, her.out["voice.train_s_1min"] = _learn(her.pairs[MINUTE], her.texts)
+    minute, _, _, her.out["voice.train_s_1min"] = _learn(her.pairs[MINUTE])
     her.row("_1min", [line.wave for line in _speak(minute, her.texts)])
     her.out["voice.wer_above_natural_1min"] = her.out["voice.wer_1min"] - her.out["voice.wer_natural"]
 
@@ -259,7 +258,7 @@ def _base(her: _Kathleen, minutes: float = 10.0, kept: int = 10) -> None:
         out["voice.tier1.base_s"] = time.process_time() - started
         base = Base.load(folder / "out" / "model.safetensors")
         out["voice.tier1.base_mb"] = (folder / "out" / "model.safetensors").stat().st_size / 1e6
-    model, _, _, out["voice.tier1.train_s"] = _learn(her.pairs[TRAIN], her.texts, base)
+    model, _, _, out["voice.tier1.train_s"] = _learn(her.pairs[TRAIN], base)
     waves = [line.wave for line in _speak(model, her.texts)]
     out["voice.tier1.wer"] = her.ear.word_error_rate(waves, her.texts)
     out["voice.tier1.similarity"] = her.ear.likeness(waves, her.person)
@@ -339,7 +338,7 @@ def _grid(her: _Kathleen) -> None:
             write_wave(target, _clip_sound(path))
             pairs.append((target, _command(path)))
         commands = [_command(path) for path in clips[GRID_TEST]]
-        model, _, _, out["voice.grid_train_s"] = _learn(pairs, [*commands, *texts[:20]])
+        model, _, _, out["voice.grid_train_s"] = _learn(pairs)
         enrolled = [ear.person([clean(read_wave(path)) for path, _ in pairs[GRID_ENROL]])]
     enrolled += [
         ear.person([clean(_clip_sound(path))])

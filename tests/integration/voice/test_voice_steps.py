@@ -40,7 +40,7 @@ torch.set_num_threads(1)
 learn.SAVE_EVERY = 0.5
 here = Path(sys.argv[1])
 context = StepContext("o", here / "in", here / "out", here / "checkpoints", 1, lambda f, m: None)
-train_voice.run(context, train_voice.Params(config="tiny", language="zh-CN"))
+train_voice.run(context, train_voice.Params(config="tiny"))
 """
 
 
@@ -65,7 +65,6 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for n, text in enumerate(SCRIPT)
     ]  # fmt: skip
     (here / "in" / "plan.json").write_text(json.dumps({"language": "zh-CN", "lines": lines}), "utf-8")
-    (here / "in" / "script.json").write_text(json.dumps([{"text": text} for text in SCRIPT]), "utf-8")
     (here / "in" / "lexicon.json").write_text("{}", "utf-8")
     return here
 
@@ -110,7 +109,7 @@ def test_recordings_to_speech_across_a_kill(house: Path) -> None:
     assert not (house / "out" / "voice" / "model.safetensors").exists()
 
     _untrained_base().save(house / "in" / "base" / "model.safetensors")
-    trained = train_voice.run(_context(house, "out"), train_voice.Params(config="tiny", language=Language.ZH_CN))
+    trained = train_voice.run(_context(house, "out"), train_voice.Params(config="tiny"))
     card = json.loads((house / "out" / "voice" / "card.json").read_text("utf-8"))
     assert trained["resumed"]
     assert card["tier"] == trained["tier"] == 0

@@ -72,4 +72,4 @@ def trained(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Trained
         frame_hidden=48,
         layers=1,
     )
-    return train_voice(corpus, [("Hello, my dear.", Language.EN_US)], recipe, tmp_path_factory.mktemp("ck"), seed=3)
+    return train_voice(corpus, recipe, tmp_path_factory.mktemp("ck"), seed=3)

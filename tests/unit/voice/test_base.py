@@ -80,7 +80,7 @@ def base(out: Path) -> Base:
 
 @pytest.fixture(scope="module")
 def tuned(base: Base, corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return train_voice(corpus, [], TUNING, tmp_path_factory.mktemp("tuned"), seed=1, base=base)
+    return train_voice(corpus, TUNING, tmp_path_factory.mktemp("tuned"), seed=1, base=base)
 
 
 def test_every_speaker_has_a_code_and_those_of_a_few_words_share_one(base: Base) -> None:

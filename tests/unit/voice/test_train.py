@@ -17,7 +17,7 @@ from memorial_tasks.voice.corpus import Corpus, Utterance
 from memorial_tasks.voice.espeak import Espeak
 from memorial_tasks.voice.features import HOP, LF0, PitchRange, analyse
 from memorial_tasks.voice.learn import frame_loss
-from memorial_tasks.voice.material import breaths
+from memorial_tasks.voice.material import breaths, practice_readings
 from memorial_tasks.voice.model import VoiceModel
 from memorial_tasks.voice.phones import Phone
 from memorial_tasks.voice.recipe import Recipe, recipe
@@ -50,7 +50,7 @@ def test_the_loss_falls(trained: Trained) -> None:
 
 
 def test_a_killed_training_ends_with_the_same_weights(corpus: Corpus, tmp_path: Path) -> None:
-    whole = train_voice(corpus, [], SHORT, tmp_path / "whole", seed=1)
+    whole = train_voice(corpus, SHORT, tmp_path / "whole", seed=1)
 
     class Killed(Exception):
         pass
@@ -68,25 +68,34 @@ def test_a_killed_training_ends_with_the_same_weights(corpus: Corpus, tmp_path: 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("memorial_tasks.voice.learn.SAVE_EVERY", 0.0)  # after every step
         with pytest.raises(Killed):
-            train_voice(corpus, [], SHORT, tmp_path / "cut", seed=1, progress=impatient, save_checkpoint=kill)
-    again = train_voice(corpus, [], SHORT, tmp_path / "cut", seed=1)
+            train_voice(corpus, SHORT, tmp_path / "cut", seed=1, progress=impatient, save_checkpoint=kill)
+    again = train_voice(corpus, SHORT, tmp_path / "cut", seed=1)
     assert again.resumed
     assert not whole.resumed
     for name, value in whole.model.acoustic.state_dict().items():
         assert torch.equal(value, again.model.acoustic.state_dict()[name]), name
 
 
+def test_practice_speech_is_of_both_languages_and_read_once(corpus: Corpus, tmp_path: Path) -> None:
+    rows = practice_readings(corpus, 4, tmp_path / "practice", 0, lambda fraction, message: None)
+    spoken = [{word.language for word in timed.row.words} for timed, _ in rows]
+    assert spoken.count({Language.EN_US}) == 3
+    assert spoken.count({Language.ZH_CN}) == 1
+    again = practice_readings(corpus, 400, tmp_path / "practice", 1, lambda fraction, message: None)
+    assert all(np.array_equal(one, other) for (_, one), (_, other) in zip(rows, again, strict=True))
+
+
 def test_a_checkpoint_of_other_networks_is_not_taken_up(corpus: Corpus, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("memorial_tasks.voice.learn.SAVE_EVERY", 0.0)
-        train_voice(corpus, [], replace(SHORT, steps=2), tmp_path, seed=1)
-    wider = train_voice(corpus, [], replace(SHORT, steps=2, frame_hidden=32), tmp_path, seed=1)
+        train_voice(corpus, replace(SHORT, steps=2), tmp_path, seed=1)
+    wider = train_voice(corpus, replace(SHORT, steps=2, frame_hidden=32), tmp_path, seed=1)
     assert not wider.resumed
     assert wider.model.sizes.frame_hidden == 32
 
 
 def test_the_adversary_is_a_switch(corpus: Corpus, tmp_path: Path) -> None:
-    judged = train_voice(corpus, [], replace(SHORT, adversarial=1.0, adversarial_steps=8), tmp_path, seed=1)
+    judged = train_voice(corpus, replace(SHORT, adversarial=1.0, adversarial_steps=8), tmp_path, seed=1)
     assert judged.curves["adversarial"][-1][1] == pytest.approx(2 * np.log(2), abs=0.5)
 
 
