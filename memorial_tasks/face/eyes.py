@@ -5,10 +5,14 @@ from numpy.typing import NDArray
 
 from memorial_tasks.face import geometry as geo
 from memorial_tasks.face import topology as topo
+from memorial_tasks.face.lids import seam
 from memorial_tasks.face.pixels import cv2
 from memorial_tasks.face.warp import Region, blend, remap, soft_polygon
 
-EYES = ((topo.RIGHT_EYE, topo.RIGHT_IRIS, topo.RIGHT_UPPER), (topo.LEFT_EYE, topo.LEFT_IRIS, topo.LEFT_UPPER))
+EYES = (
+    (True, topo.RIGHT_EYE, topo.RIGHT_IRIS, topo.RIGHT_UPPER[0]),
+    (False, topo.LEFT_EYE, topo.LEFT_IRIS, topo.LEFT_UPPER[0]),
+)
 
 
 def paint_eyes(
@@ -26,7 +30,7 @@ def paint_eyes(
     without lids (see `FaceState`); `gaze` in iris radii, `blink` right and left 0..1.
     """
     height, width = canvas.shape[:2]
-    for (ring, iris, upper), shut in zip(EYES, blink, strict=True):
+    for (right, ring, iris, upper), shut in zip(EYES, blink, strict=True):
         outline = topo.polygon(points, ring)
         eye_width = float(np.linalg.norm(mesh[ring[0], :2] - mesh[ring[8], :2]))
         region = Region.around(outline, 4, width, height)
@@ -56,46 +60,44 @@ def paint_eyes(
             mask = soft_polygon(inner, region, max(0.6, 0.012 * eye_width))
             canvas[rows, columns] = blend(np.ascontiguousarray(canvas[rows, columns]), eye, mask)
         if shut > 0.55:
-            _lash_line(canvas, portrait, mesh, points, ring, upper[0], eye_width, (shut - 0.55) / 0.45)
+            _lash_line(canvas, portrait, mesh[list(upper), :2], seam(points, right), eye_width, (shut - 0.55) / 0.45)
 
 
 def _lash_line(
     canvas: NDArray[np.uint8],
     portrait: NDArray[np.uint8],
-    mesh: NDArray[np.float32],
-    points: NDArray[np.float32],
-    ring: tuple[int, ...],
-    upper: tuple[int, ...],
+    lashes: NDArray[np.float32],
+    line: NDArray[np.float32],
     eye_width: float,
     strength: float,
 ) -> None:
-    """Where shut lids meet there is a soft dark line, in the colour of the person's own lashes."""
+    """Where shut lids meet there is a soft dark `line` [N, 2] from the outer to the inner corner, in the colour of the
+    person's own `lashes` (places in the portrait)."""
     height, width = canvas.shape[:2]
-    line = points[[ring[0], *upper, ring[8]], :2]
     region = Region.around(line, 0.12 * eye_width + 3, width, height)
     rows, columns = region.slices
-    places = np.round(mesh[list(upper), :2]).astype(int)
-    lash = (
-        np.median(
-            portrait[places[:, 1].clip(0, portrait.shape[0] - 1), places[:, 0].clip(0, portrait.shape[1] - 1)], axis=0
-        )
-        * 0.6
-    )
-    band = _stroke(line, region, max(3.0, 0.07 * eye_width), max(0.8, 0.02 * eye_width))
-    stroke = _stroke(line, region, max(0.5, 0.030 * eye_width), max(0.5, 0.014 * eye_width))
+    places = np.round(lashes).astype(int)
+    found = portrait[places[:, 1].clip(0, portrait.shape[0] - 1), places[:, 0].clip(0, portrait.shape[1] - 1)]
+    colour = np.median(found, axis=0) * 0.6
+    along = np.linspace(0, 1, len(line))
+    taper = (np.sin(np.pi * along**0.8) ** 0.7)[:, None]  # broadest towards the outer corner: the longest lashes
+    band = _stroke(line, np.ones_like(taper) * max(1.5, 0.035 * eye_width), region, max(0.8, 0.02 * eye_width))
+    stroke = _stroke(line, taper * max(0.4, 0.022 * eye_width), region, max(0.5, 0.016 * eye_width))
     share = np.float32(np.clip(strength, 0, 1))
     # Upper lashes and lower lid meet without any pixel between them: that edge is softened before it is drawn over.
     patch = np.ascontiguousarray(canvas[rows, columns])
     soft = np.asarray(cv2.GaussianBlur(patch, (0, 0), max(0.9, 0.02 * eye_width)), np.uint8)
     patch = blend(patch, soft, band * share)
-    drawn = np.broadcast_to(lash.astype(np.uint8), patch.shape).copy()
+    drawn = np.broadcast_to(colour.astype(np.uint8), patch.shape).copy()
     canvas[rows, columns] = blend(patch, drawn, stroke * np.float32(0.62) * share)
 
 
-def _stroke(line: NDArray[np.float32], region: Region, thickness: float, feather: float) -> NDArray[np.float32]:
-    """A soft line through points [N, 2] (picture pixels) inside `region`, float32 [H, W] in 0..1."""
-    drawn = np.zeros((region.height * 4, region.width * 4), np.uint8)
-    pixels = np.round((line - (region.left, region.top) + 0.5) * 4 - 0.5).astype(np.int32)
-    cv2.polylines(drawn, [pixels.reshape(-1, 1, 2)], False, 255, max(2, round(thickness * 4)), cv2.LINE_AA)
-    mask = cv2.resize(drawn, (region.width, region.height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    return np.asarray(cv2.GaussianBlur(mask, (0, 0), feather), np.float32)
+def _stroke(
+    line: NDArray[np.float32], half: NDArray[np.float64], region: Region, feather: float
+) -> NDArray[np.float32]:
+    """A soft stroke along points [N, 2] (picture pixels) inside `region`, `half` [N, 1] pixels to each side of them,
+    float32 [H, W] in 0..1."""
+    step = np.gradient(line.astype(np.float64), axis=0)
+    normal = np.stack([-step[:, 1], step[:, 0]], axis=1) / np.maximum(np.linalg.norm(step, axis=1), 1e-6)[:, None]
+    outline = np.concatenate([line + normal * half, (line - normal * half)[::-1]])
+    return soft_polygon(outline.astype(np.float32), region, feather, smooth=False)

@@ -5,6 +5,8 @@ from numpy.typing import NDArray
 
 from memorial_tasks.face.pixels import cv2
 
+SPILL = 90.0  # the height of a photo over how many pixels its background's colour may have bled inwards
+
 
 def soft_matte(rgb: NDArray[np.uint8], coarse: NDArray[np.float32]) -> NDArray[np.float32]:
     """Refine the segmenter's coarse outline (float32 [H, W]) along the picture's edges: a guided filter (He 2013) at
@@ -44,7 +46,39 @@ def clean_plate(rgb: NDArray[np.uint8], matte: NDArray[np.float32]) -> NDArray[n
     weight = 1 - cv2.dilate((matte > 0.03).astype(np.uint8), np.ones((7, 7), np.uint8)).astype(np.float32)
     if weight.mean() < 0.02:
         return rgb.copy()
-    levels = [(rgb.astype(np.float32) * weight[..., None], weight)]
+    plate = _filled(rgb.astype(np.float32), weight).clip(0, 255)
+    keep = cv2.GaussianBlur(weight, (0, 0), 1.5)[..., None] * weight[..., None]
+    return np.asarray(rgb * keep + plate * (1 - keep), np.uint8)
+
+
+def without_spill(rgb: NDArray[np.uint8], matte: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The photo without the tint that its background left on the person's outline: film and video keep colours more
+    coarsely than light, so a bright wall colours the hair in front of it. `rgb` uint8 [H, W, 3], `matte` uint8 [H, W],
+    255 = person; the light of every pixel stays, and so does everything farther in than `SPILL`.
+
+    In Lab, what lies on the line from the person's colour farther in to the background's is taken back."""
+    reach = max(3, round(matte.shape[0] / SPILL))
+    person, behind = (matte > 200).astype(np.uint8), (matte < 8).astype(np.uint8)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    inside = cv2.erode(person, kernel).astype(np.float32)
+    outside = cv2.erode(behind, np.ones((5, 5), np.uint8)).astype(np.float32)
+    if not inside.any() or not outside.any():
+        return rgb
+    lab = cv2.cvtColor(rgb.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB)
+    own, wall = (_filled(lab[..., 1:], known) for known in (inside, outside))
+    line = wall - own
+    length = (line**2).sum(axis=2)
+    share = (((lab[..., 1:] - own) * line).sum(axis=2) / np.maximum(length, 1.0)).clip(0, 1)
+    depth = cv2.distanceTransform((matte > 127).astype(np.uint8), cv2.DIST_L2, 3)
+    weight = share * (length / (length + 15.0**2)) * ((1.5 * reach - depth) / (0.5 * reach)).clip(0, 1)
+    lab[..., 1:] -= weight[..., None] * line
+    cleaned = (cv2.cvtColor(lab, cv2.COLOR_LAB2RGB) * 255).round().clip(0, 255).astype(np.uint8)
+    return np.asarray(np.where((matte > 0)[..., None], cleaned, rgb), np.uint8)
+
+
+def _filled(picture: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The colours where `weight` [H, W] is 1 spread over the whole picture [H, W, C] (a pull-push pyramid)."""
+    levels = [(picture * weight[..., None], weight)]
     while min(levels[-1][1].shape) > 2:
         colour, share = levels[-1]
         size = (max(1, share.shape[1] // 2), max(1, share.shape[0] // 2))
@@ -60,6 +94,4 @@ def clean_plate(rgb: NDArray[np.uint8], matte: NDArray[np.float32]) -> NDArray[n
         up = cv2.resize(filled, (share.shape[1], share.shape[0]), interpolation=cv2.INTER_LINEAR)
         known = np.minimum(share * 4, 1)[..., None]
         filled = colour / np.maximum(share[..., None], 1e-4) * known + up * (1 - known)
-    plate = filled.clip(0, 255)
-    keep = cv2.GaussianBlur(weight, (0, 0), 1.5)[..., None] * weight[..., None]
-    return np.asarray(rgb * keep + plate * (1 - keep), np.uint8)
+    return np.asarray(filled, np.float32)

@@ -58,7 +58,7 @@ class FaceRenderer:
         exemplars = tuple(bank.mouths()) or (drawn_exemplar(portrait, mesh),)
         limit = 1.0 if bank.shows_teeth else 0.6
         plate = None if alone else clean_plate(portrait, bank.matte)
-        rig = Rig(surface, mesh, limit)
+        rig = Rig(surface, mesh, limit, portrait)
         dense = cv2.resize(portrait, (DENSE * width, DENSE * height), interpolation=cv2.INTER_LANCZOS4)
         lip_line = lip_line_colour(portrait, mesh)
         self.scene = _Scene(portrait, dense, mesh, bank.matte, plate, surface, rig, exemplars, lip_line, refiner)
@@ -107,16 +107,20 @@ class FaceRenderer:
         scene = self.scene
         state = scene.rig.pose(values)
         height, width = scene.portrait.shape[:2]
-        maps = triangle_maps(state.points, scene.surface.points, scene.surface.triangles)
+        maps = triangle_maps(state.still, scene.surface.points, scene.surface.triangles)
         whole = Region(0, 0, width, height)
         map_x, map_y = source_map(
-            label_map(state.points, scene.surface.triangles, whole, COARSE, scene.surface.hole), maps, whole, COARSE
+            label_map(state.still, scene.surface.triangles, whole, COARSE, scene.surface.hole), maps, whole, COARSE
         )
-        face = Region.around(state.points[: topo.SURFACE, :2], 4, width, height)
+        face = Region.around(state.still[: topo.SURFACE, :2], 4, width, height)
         self._insert(map_x, map_y, state, maps, face, FINE)
         for region in self._openings(state):
             self._insert(map_x, map_y, state, maps, region, 1)
+        for lids, amounts in zip(scene.rig.lids, state.lids, strict=True):
+            lids.bend(map_x, map_y, scene.mesh, state.still, amounts)
         bent = remap(scene.dense, map_x * DENSE + MIDDLE, map_y * DENSE + MIDDLE, fine=False)
+        for lids, amounts in zip(scene.rig.lids, state.lids, strict=True):
+            lids.even(bent, scene.mesh, state.still, amounts)
         paint_mouth(bent, state.points, scene.rig.ipd, scene.exemplars, scene.lip_line)
         paint_eyes(bent, scene.portrait, scene.mesh, state.points, state.still, state.gaze, state.blink)
         if scene.refiner is not None:
@@ -137,14 +141,14 @@ class FaceRenderer:
     def _insert(
         self, map_x: Map, map_y: Map, state: FaceState, maps: NDArray[np.float64], region: Region, step: int
     ) -> None:
-        labels = label_map(state.points, self.scene.surface.triangles, region, step, self.scene.surface.hole)
+        labels = label_map(state.still, self.scene.surface.triangles, region, step, self.scene.surface.hole)
         rows, columns = region.slices
         map_x[rows, columns], map_y[rows, columns] = source_map(labels, maps, region, step)
 
     def _openings(self, state: FaceState) -> list[Region]:
         height, width = self.scene.portrait.shape[:2]
         return [
-            Region.around(state.points[list(ring), :2], 5, width, height)
+            Region.around(state.still[list(ring), :2], 5, width, height)
             for ring in (topo.OUTER_MOUTH, topo.RIGHT_EYE, topo.LEFT_EYE)
         ]
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from memorial_tasks.face import geometry as geo
 from memorial_tasks.face import topology as topo
+from memorial_tasks.face.lids import Lids
 from memorial_tasks.face.surface import Surface
 
 Field = NDArray[np.float64]
@@ -51,8 +52,9 @@ TURN_LIMIT = 15.0  # degrees
 class FaceState:
     """One frame: surface points float32 [V, 3] in pixels, and what the layers need to know.
 
-    `still` are the points with head motion but without lids, so that the eyeball does not shrink with the blink;
-    `opening` and `width` are of the inner mouth in ipd; `gaze` in units of the iris radius; `blink` right, left.
+    `still` are the points without the motion of lids, which bend the picture on their own (`lids.py`), and so that the
+    eyeball does not shrink with the blink; `opening` and `width` are of the inner mouth in ipd; `gaze` in units of the
+    iris radius; `blink` right, left; `lids` 0..1: how far upper and lower lid are shut, right eye, left eye.
     """
 
     points: NDArray[np.float32]
@@ -61,13 +63,21 @@ class FaceState:
     width: float
     gaze: tuple[float, float]
     blink: tuple[float, float]
+    lids: tuple[tuple[float, float], tuple[float, float]]
 
 
 class Rig:
     """Offsets of one base photo's surface. Build once, then call `pose` for each frame."""
 
-    def __init__(self, surface: Surface, mesh: NDArray[np.float32], opening_limit: float = 1.0) -> None:
-        """`mesh` float32 [478, 3] of the base photo in pixels; `opening_limit` 0..1 scales the widest mouth."""
+    def __init__(
+        self,
+        surface: Surface,
+        mesh: NDArray[np.float32],
+        opening_limit: float = 1.0,
+        photo: NDArray[np.uint8] | None = None,
+    ) -> None:
+        """`mesh` float32 [478, 3] of the base photo in pixels; `opening_limit` 0..1 scales the widest mouth; the
+        `photo`, uint8 [H, W, 3], tells how broad the lashes are."""
         self.surface, self.mesh, self.opening_limit = surface, mesh, opening_limit
         self.ipd = geo.interocular(mesh)
         right, left = geo.eye_centres(mesh)
@@ -78,7 +88,7 @@ class Rig:
         self.flat = (face[:, :2] - self.origin) @ self.axes.T / self.ipd  # x to the picture's right, y down, ipd
         self.fields = self._fields()
         self._lips()
-        self._lids()
+        self._lids(photo)
         self.neighbours = _adjacency(len(surface.points), surface.triangles)
         self._head()
         rims = (*topo.INNER_MOUTH, *topo.RIGHT_EYE, *topo.LEFT_EYE)
@@ -99,16 +109,19 @@ class Rig:
             amount = v[name]
             offset += amount * positive if amount >= 0 else -amount * negative
         offset += self._mouth(v)
-        still = offset.copy()
-        offset += self._blinks(v)
-        points = self._place(offset, v)
-        points = self._unfold(points)
+        placed = self._place(offset, v)
+        still = self._unfold(placed)
+        lids, lowered = self._blinks(v), offset.copy()
+        for fields, amounts in zip(self.lid_fields, lids, strict=True):
+            for field, amount in zip(fields, amounts, strict=True):
+                lowered += amount * field
+        points = still + (self._place(lowered, v) - placed)
         lips = (points[list(topo.INNER_MOUTH), :2] - points[78, :2]) / self.ipd
         middle = float(np.linalg.norm(points[13, :2] - points[14, :2]) / self.ipd)
         width = float(np.linalg.norm(lips[10]))
         gaze = (0.75 * np.clip(v["gaze_x"], -1, 1), 0.36 * np.clip(v["gaze_y"], -1, 1))
         blink = (float(np.clip(v["blink_right"], 0, 1)), float(np.clip(v["blink_left"], 0, 1)))
-        return FaceState(points, self._place(still, v), middle, width, (float(gaze[0]), float(gaze[1])), blink)
+        return FaceState(points, still, middle, width, (float(gaze[0]), float(gaze[1])), blink, lids)
 
     def neutral(self) -> FaceState:
         """The face at rest: lips touching, eyes as in the photo."""
@@ -260,40 +273,17 @@ class Rig:
         offset += tuck * 0.40 * self.thin_l
         return np.asarray(offset)
 
-    def _lids(self) -> None:
-        self.lid_fields: list[Field] = []
-        self.look_down: list[Field] = []
-        for upper, lower in ((topo.RIGHT_UPPER, topo.RIGHT_LOWER), (topo.LEFT_UPPER, topo.LEFT_LOWER)):
-            field = np.zeros_like(self.flat)
-            low_ring = self.flat[list(lower[0])]
-            order = np.argsort(low_ring[:, 0])
-            up_ring = self.flat[[lower[0][0], *upper[0], lower[0][-1]]]
-            up_order = np.argsort(up_ring[:, 0])
+    def _lids(self, photo: NDArray[np.uint8] | None) -> None:
+        self.lids = (Lids.of(self.mesh, True, photo), Lids.of(self.mesh, False, photo))
+        moved = [eye.fall_at(self.mesh[: topo.SURFACE]) for eye in self.lids]
+        self.lid_fields = [tuple(way @ self.axes.T / self.ipd for way in pair) for pair in moved]
 
-            def gap_at(x: NDArray[np.float64], u: Field = up_ring[up_order], w: Field = low_ring[order]) -> Field:
-                return np.maximum(np.interp(x, w[:, 0], w[:, 1]) - np.interp(x, u[:, 0], u[:, 1]), 0.0)
-
-            # The first two rings go almost together: a thick line of make-up between them must not be drawn out.
-            for ring, share in zip(upper, (0.86, 0.78, 0.30), strict=True):
-                field[list(ring), 1] += share * gap_at(self.flat[list(ring), 0])
-            for ring, share in zip(lower, (0.14, 0.10, 0.05, 0.02), strict=True):
-                inside = list(ring[1:-1])
-                field[inside, 1] -= share * gap_at(self.flat[inside, 0])
-            self.lid_fields.append(field)
-            self.look_down.append(field * (field[:, 1:] > 0))
-
-    def _blinks(self, v: Mapping[str, float]) -> Field:
-        offset = np.zeros_like(self.flat)
-        for field, down, blink in zip(
-            self.lid_fields, self.look_down, (v["blink_right"], v["blink_left"]), strict=True
-        ):
-            shut = np.clip(blink, 0, 1)
-            rest = 1 - shut
-            lowered = (
-                0.22 * np.clip(v["gaze_y"], 0, 1) + 0.10 * np.clip(v["squint"], 0, 1) + 0.08 * np.clip(v["smile"], 0, 1)
-            )
-            offset += field * shut + down * lowered * rest
-        return np.asarray(offset)
+    def _blinks(self, v: Mapping[str, float]) -> tuple[tuple[float, float], tuple[float, float]]:
+        """How far the right eye's upper and lower lid are shut, 0..1, and the left eye's."""
+        look = 0.22 * np.clip(v["gaze_y"], 0, 1) + 0.10 * np.clip(v["squint"], 0, 1) + 0.08 * np.clip(v["smile"], 0, 1)
+        shut = [float(np.clip(v[name], 0, 1)) for name in ("blink_right", "blink_left")]
+        right, left = ((s + float(look) * (1 - s), s) for s in shut)
+        return right, left
 
     # --- head ----------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from memorial_tasks.performance.perform import perform
 from memorial_tasks.performance.score import CHANNELS, PerformanceScore
 from memorial_tasks.steps.contract import StepContext
 from memorial_tasks.video.compose import join_film
-from memorial_tasks.video.cutout import cut_out
+from memorial_tasks.video.cutout import exact_matte, extend_person
 from memorial_tasks.video.encode import FilmWriter
 from memorial_tasks.video.shots import Shot, cut, make
 
@@ -44,13 +44,16 @@ def load_renderer(folder: Path, alone: bool = False) -> Any:
 
 
 def _without_background(folder: Path, matte: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Replaces the base photo by the person alone (see `cut_out`), in the step's own copy of its inputs; returns the
-    exact matte."""
+    """Replaces the base photo by the person alone (see `extend_person`), rid of their background's colour, in the
+    step's own copy of its inputs; returns the exact matte."""
+    from memorial_tasks.face.matte import without_spill
+
     photo = cv2.imread(str(folder / "base.png"), cv2.IMREAD_COLOR)
     if photo is None or photo.shape[:2] != matte.shape:
         return matte
-    alone, exact = cut_out(np.asarray(photo, np.uint8), matte)
-    cv2.imwrite(str(folder / "base.png"), alone)
+    exact = exact_matte(np.asarray(photo, np.uint8), matte)
+    clean = without_spill(np.ascontiguousarray(photo[..., ::-1], np.uint8), exact)[..., ::-1]
+    cv2.imwrite(str(folder / "base.png"), extend_person(np.ascontiguousarray(clean), exact))
     return exact
 
 

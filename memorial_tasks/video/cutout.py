@@ -17,15 +17,6 @@ REACH: Final = 64  # the height of a photo over how many pixels its outline may 
 TELLS: Final = 42.0  # colour difference (of 255) from which a pixel is believed more than the segmenter
 
 
-def cut_out(photo: Picture, matte: Picture) -> tuple[Picture, Picture]:
-    """(photo without its background, see `extend_person`; the outline made exact), both of the photo's size.
-
-    `photo` uint8 [H, W, 3] in any order of colours, `matte` uint8 [H, W], white where the person is.
-    """
-    exact = exact_matte(photo, matte)
-    return extend_person(photo, exact), exact
-
-
 def exact_matte(photo: Picture, matte: Picture) -> Picture:
     """The matte with its edge decided by the photo's own colours, uint8 [H, W]. Far from the edge nothing changes."""
     height = matte.shape[0]
