@@ -10,12 +10,16 @@ of 3 s are learned from; his enrolment is the mean of twenty of them, that of th
 The parts: ``front`` (readings against the AISHELL-3 table), ``person`` (4.3 minutes of kathleen), ``minute`` (54 s of
 her), ``grid``, ``words`` (500 sentences with the voice of ``person``); about eight minutes of one core. Only on
 request: ``base`` (a base voice of both languages trained on her and on aishell3, kathleen learned on top of it, and the
-30 aishell3 sentences spoken again) and ``vocoder`` (the GAN vocoder's curve over MEMORIAL_BENCH_VOCODER_S CPU seconds).
+30 aishell3 sentences spoken again; MEMORIAL_BENCH_BASE_MINUTES of her, 10 unless said) and ``vocoder`` (the GAN
+vocoder's curve over MEMORIAL_BENCH_VOCODER_S CPU seconds). Parts asked for by name leave the figures of the others as
+they stand in build/bench.json. PESQ (ITU-T P.862.2) is measured where the package ``pesq`` is installed, which is no
+part of the project; flite likewise.
 
     python -m tests.bench voice
     MEMORIAL_BENCH_VOICE=person,words python -m tests.bench voice
 """
 
+import importlib
 import json
 import os
 import shutil
@@ -36,7 +40,7 @@ from memorial_tasks.domain.words import Emotion, Language
 from memorial_tasks.voice.audio import RATE, Wave, clean, read_wave, resample, set_loudness, write_wave
 from memorial_tasks.voice.base import Base
 from memorial_tasks.voice.base import train as train_base
-from memorial_tasks.voice.corpus import Corpus
+from memorial_tasks.voice.corpus import Corpus, Utterance
 from memorial_tasks.voice.espeak import Espeak
 from memorial_tasks.voice.evaluate import frame_distortion, plain_words, word_errors
 from memorial_tasks.voice.examples import statistics
@@ -59,6 +63,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 REAL = Path(
     os.environ.get("MEMORIAL_BENCH_REAL") or os.environ.get("MEMORIAL_REAL") or REPOSITORY.parent / "shared" / "real"
 )
+FIGURES = REPOSITORY / "build" / "bench.json"
 PARTS, ON_REQUEST = ("front", "person", "minute", "grid", "words"), ("base", "vocoder")
 TEST, TRAIN, MINUTE = slice(0, 30), slice(60, 146), slice(60, 80)
 GRID_TRAIN, GRID_TEST, GRID_ENROL = slice(0, 60), slice(60, 80), slice(0, 20)
@@ -126,6 +131,20 @@ def _learn(pairs: Pairs, base: Base | None = None) -> tuple[VoiceModel, Corpus, 
         recipe = TUNING["cpu"] if base else RECIPES["cpu"]
         trained = train_voice(corpus, recipe, Path(scratch), seed=1, base=base)
     return trained.model, corpus, prepared, time.process_time() - started
+
+
+def _pesq(pairs: Sequence[tuple[Wave, Wave]]) -> float | None:
+    """Mean PESQ-WB of (recording, copy) at 24 kHz that stand at the same times; None without the package."""
+    try:
+        pesq = importlib.import_module("pesq").pesq
+    except ImportError:
+        _say("the package pesq is not installed: its figures are left out")
+        return None
+    values = []
+    for real, made in pairs:
+        size = min(real.size, made.size)
+        values.append(pesq(16000, resample(real[:size], RATE, 16000), resample(made[:size], RATE, 16000), "wb"))
+    return float(np.mean(values))
 
 
 def _flite(texts: Sequence[str]) -> list[Wave]:
@@ -236,9 +255,9 @@ def _mandarin_corpus(folder: Path) -> None:
     (folder / "content.txt").write_text("\n".join(rows), "utf-8")
 
 
-def _base(her: _Kathleen, minutes: float = 10.0, kept: int = 10) -> None:
-    """A base voice from `minutes` of her and 20 of the 30 aishell3 sentences; her 4.3 minutes on top; the 30 again."""
-    out = her.out
+def _base(her: _Kathleen, kept: int = 10) -> None:
+    """A base voice from minutes of her and 20 of the 30 aishell3 sentences; her 4.3 minutes on top; the 30 again."""
+    out, minutes = her.out, float(os.environ.get("MEMORIAL_BENCH_BASE_MINUTES", "10"))
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         _mandarin_corpus(folder / "zh")
@@ -284,28 +303,47 @@ def _tones(base: Base, spoken: list[Spoken], kept: int, out: dict[str, float]) -
 
 
 def _vocoder(her: _Kathleen) -> None:
-    """WORLD and the GAN vocoder copying ten recordings that neither has seen, after a stated time on one core."""
+    """WORLD and the GAN vocoder copying ten recordings that neither has seen, over a stated time on one core."""
     seconds = float(os.environ.get("MEMORIAL_BENCH_VOCODER_S", "300"))
-    pairs = her.pairs[TRAIN]
+    pairs, out = her.pairs[TRAIN], her.out
     corpus = prepare_voice([path for path, _ in pairs], {path.stem: text for path, text in pairs}, Language.EN_US)
     learn, unseen = corpus.utterances[10:], corpus.utterances[:10]
     mean, std = statistics(learn)
+    _copied("world", resynthesise, unseen, out)
     with tempfile.TemporaryDirectory() as scratch:
         recipe = VocoderRecipe(steps=100_000, warm=200, batch=2, frames=120)
         run = VocoderRun(learn, mean, std, recipe, Path(scratch) / "vocoder.safetensors", seed=1)
-        began = time.process_time()
-        run.train(until=lambda: time.process_time() - began > seconds)
-        her.out["voice.vocoder_s"], her.out["voice.vocoder_steps"] = time.process_time() - began, float(run.step)
-        sounds: dict[str, Callable[[Frames], Wave]] = {"world": resynthesise, "gan": run.vocoder().sound}
-        for name, sound in sounds.items():
-            her.out[f"voice.copy_distance_{name}"] = copy_distances(sound, unseen)
-            her.out[f"voice.copy_mcd_{name}"] = float(
-                np.mean([frame_distortion(u.frames, analyse(sound(u.frames), PitchRange())) for u in unseen])
-            )
+        spent = 0.0
+        for part in (0.1, 0.3, 1.0):
+            began = time.process_time()
+            run.train(until=_after(part * seconds - spent))
+            spent += time.process_time() - began
+            _copied(f"gan_at_{round(part * seconds)}s" if part < 1 else "gan", run.vocoder().sound, unseen, out)
+            run.generator.train()
+        out["voice.vocoder_s"], out["voice.vocoder_steps"] = spent, float(run.step)
         started = time.process_time()
-        sounds["gan"](unseen[0].frames)
-        her.out["voice.vocoder_rtf"] = (time.process_time() - started) / unseen[0].seconds
-    _say(" ".join(f"{key} {value:.3f}" for key, value in her.out.items() if "copy_" in key))
+        run.vocoder().sound(unseen[0].frames)
+        out["voice.vocoder_rtf"] = (time.process_time() - started) / unseen[0].seconds
+
+
+def _after(seconds: float) -> Callable[[], bool]:
+    """Whether so much CPU time has gone since this was asked for."""
+    end = time.process_time() + seconds
+    return lambda: time.process_time() > end
+
+
+def _copied(name: str, sound: Callable[[Frames], Wave], unseen: Sequence[Utterance], out: dict[str, float]) -> None:
+    """How far copies of recordings are from them: spectral distance, cepstral distortion, PESQ."""
+    copies = [sound(u.frames) for u in unseen]
+    out[f"voice.copy_distance_{name}"] = copy_distances(sound, unseen)
+    out[f"voice.copy_mcd_{name}"] = float(
+        np.mean(
+            [frame_distortion(u.frames, analyse(copy, PitchRange())) for u, copy in zip(unseen, copies, strict=True)]
+        )
+    )
+    if (heard := _pesq([(u.wave, copy) for u, copy in zip(unseen, copies, strict=True)])) is not None:
+        out[f"voice.copy_pesq_{name}"] = heard
+    _say(" ".join(f"{key} {value:.3f}" for key, value in out.items() if key.endswith(f"_{name}")))
 
 
 def _clip_sound(path: Path) -> Wave:
@@ -372,13 +410,19 @@ def run() -> dict[str, float]:
             f"no part {', '.join(sorted(unknown))} of the voice; one of {', '.join((*PARTS, *ON_REQUEST))}"
         )
     torch.set_num_threads(1)
-    out: dict[str, float] = {}
+    out = _standing() if os.environ.get("MEMORIAL_BENCH_VOICE") else {}
     if "front" in asked and (REAL / "aishell3" / "metadata_pinyin.csv").is_file():
         out |= agreement(REAL / "aishell3")
         _say(f"Mandarin readings agree in {out['voice.zh_agreement']:.3f} of the table")
     if set(asked) - {"front"}:
         _speech(asked, out)
     return {key: round(value, 4) for key, value in out.items()}
+
+
+def _standing() -> dict[str, float]:
+    """The figures of an earlier run."""
+    found = json.loads(FIGURES.read_text("utf-8")) if FIGURES.is_file() else {}
+    return dict(found.get("voice", {}).get("figures", {}))
 
 
 def _speech(asked: list[str], out: dict[str, float]) -> None:
