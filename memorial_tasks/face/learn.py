@@ -14,6 +14,7 @@ from memorial_tasks.domain.words import Severity
 from memorial_tasks.face import album, evaluate
 from memorial_tasks.face.bank import PhotoBank, load_bank
 from memorial_tasks.face.base import load_base, tuned
+from memorial_tasks.face.growth import Growth
 from memorial_tasks.face.mouth import TEETH_OPENING
 from memorial_tasks.face.networks import RefinerNet
 from memorial_tasks.face.pairs import PairSet, held_out, make_pairs, make_triples, sources_of
@@ -56,9 +57,9 @@ def learn_face(
     progress: Progress,
     base: Path | None = None,
 ) -> dict[str, Any]:
-    """Train on the bank in `folder`; write `model.safetensors`, `card.json`, `sheet.png` into `out`, and the portrait
-    GAN's `album.png` and `between.png` where the config trains one. `base` is a base model's file to start from, in
-    fewer steps. Returns the card.
+    """Train on the bank in `folder`; write `model.safetensors`, `card.json`, `sheet.png` into `out`, `growth.png` (see
+    `growth.py`) where there is enough to train on, and the portrait GAN's `album.png` and `between.png` where the
+    config trains one. `base` is a base model's file to start from, in fewer steps. Returns the card.
 
     Raises `InputRefused` for an unknown config or an incomplete bank, `ModelRefused` for a base of another
     architecture or size, `StepFailed` when training diverges for good."""
@@ -88,6 +89,7 @@ def learn_face(
         def judge(name: str, network: RefinerNet) -> float:
             return evaluate.patch_psnr(network if device.type == "cpu" else on_cpu(network), exam[name])
 
+        growth = Growth(bank, plan.scale, exam, checkpoints)
         trained = train(
             tensors,
             plan,
@@ -98,7 +100,9 @@ def learn_face(
             judge if exam else None,
             device,
             start,
+            shown=growth,
         )
+        growth.write(out / "growth.png")
         generators = {name: on_cpu(g) for name, g in trained.generators.items()}
         if exam:
             rows = evaluate.compare(generators, exam)

@@ -39,6 +39,7 @@ from memorial_tasks.face.team import ALONE, Team
 from memorial_tasks.tensors import save_tensors
 
 CHECKPOINT = "face-training.safetensors"
+MARKS = (0.0, 0.1, 0.5)  # shares of the steps at which a training is shown
 WATCHED, CHANCE, SURE = 50, 0.55, 0.95  # adversarial steps looked at together; shares of right answers
 
 
@@ -135,13 +136,16 @@ def train(
     device: torch.device | None = None,
     start: Mapping[str, RefinerNet] | None = None,
     team: Team = ALONE,
+    shown: Callable[[float, Mapping[str, RefinerNet]], None] | None = None,
 ) -> Trained:
     """Train one generator a patch.
 
     `evaluate(patch, generator) -> dB` scores on photos never trained on; the best average seen is returned. A
     checkpoint in the folder `checkpoints` of the same recipe and seed is continued. `start` gives the weights to begin
-    with (a base model's; see `base.py`), by patch. Every process of a `team` must be given the same pairs and the same
-    folder; its leader writes. Deterministic on a CPU: steps end it, never a clock.
+    with (a base model's; see `base.py`), by patch. `shown(share, generators)` is called by the leader at the shares
+    `MARKS` of the steps with the averages of that moment, and at the end with what is delivered. Every process of a
+    `team` must be given the same pairs and the same folder; its leader writes. Deterministic on a CPU: steps end it,
+    never a clock.
     Raises `StepFailed` when training diverges again and again.
     """
     device = device or torch.device(team.device)
@@ -154,7 +158,10 @@ def train(
     last, good, failures = snapshot(*_pieces(parts, kept)), state.step, 0
     clock = _clock(device)
     started, last_save = clock() - state.seconds, time.monotonic()
+    marks = {round(share * recipe.steps): share for share in MARKS}
     while state.step < recipe.steps:
+        if shown is not None and team.leads and state.step in marks:
+            shown(marks[state.step], {n: part.average for n, part in parts.items()})
         name = names[1] if len(names) > 1 and state.step % 3 == 2 else names[0]
         try:
             losses = _step(parts[name], pairs[name], recipe, seed, state, device, team)
@@ -186,6 +193,8 @@ def train(
     if evaluate is None:
         kept = {name: part.average for name, part in parts.items()}
     if team.leads:
+        if shown is not None:
+            shown(1.0, kept)
         _save(checkpoints / CHECKPOINT, recipe, seed, parts, kept, state)
         save_checkpoint()
     team.wait()

@@ -18,7 +18,8 @@ class Params(Record):
 
 def run(context: StepContext, params: Params) -> dict[str, Any]:
     """``face/bank.*``, ``face/base.png``, and where the studio has one ``base/model.safetensors`` to start from ->
-    ``face/model.safetensors``, ``face/card.json``, ``face/sheet.png``, and, where the config trains the portrait GAN,
+    ``face/model.safetensors``, ``face/card.json``, ``face/sheet.png``, ``face/growth.png`` (the face at 0, 10, 50 and
+    100 % of the training, where photos suffice for one), and, where the config trains the portrait GAN,
     ``face/album.png`` and ``face/between.png``; the losses in ``curves/events.out.tfevents``."""
     from memorial_tasks.face.learn import learn_face
     from memorial_tasks.steps.curves import from_rows, write_curves

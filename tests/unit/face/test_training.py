@@ -1,9 +1,11 @@
 """The refiner learns, survives a kill, answers divergence, and refuses what is not its own."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from memorial_tasks.errors import InputRefused, ModelRefused, StepFailed
 from memorial_tasks.face import evaluate, learn
 from memorial_tasks.face import train as training
 from memorial_tasks.face.bank import load_bank, save_bank
+from memorial_tasks.face.growth import SHARES, TILE
 from memorial_tasks.face.learn import learn_face
 from memorial_tasks.face.networks import PatchCritic, RefinerNet, composite
 from memorial_tasks.face.pairs import held_out, make_pairs
@@ -67,6 +70,22 @@ def test_a_killed_training_continues_to_the_very_same_weights(tmp_path: Path, mo
     assert resumed.steps == whole.steps == SMALL.steps
     for key, value in whole.generators["mouth"].state_dict().items():
         assert torch.equal(value, resumed.generators["mouth"].state_dict()[key]), key
+
+
+def test_a_training_is_shown_at_its_beginning_on_the_way_and_at_its_end_also_after_a_kill(tmp_path: Path) -> None:
+    plan = replace(SMALL, steps=20, checkpoint_s=0.0)
+    seen: list[float] = []
+
+    def shown(share: float, generators: Mapping[str, RefinerNet]) -> None:
+        assert set(generators) == {"mouth"}
+        seen.append(share)
+        if share == 0.5 and seen.count(0.5) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(toy(), plan, 3, tmp_path, lambda: None, quiet, shown=shown)
+    train(toy(), plan, 3, tmp_path, lambda: None, quiet, shown=shown)
+    assert seen == [0.0, 0.1, 0.5, 0.5, 1.0]
 
 
 def test_a_checkpoint_of_another_seed_is_not_continued(tmp_path: Path) -> None:
@@ -174,6 +193,10 @@ def test_learning_beats_the_bare_warp_on_a_drawn_face(
     assert card["photos_used"] == len(TALKING)
     assert json.loads((tmp_path / "out" / "card.json").read_text())["kind"] == "face-model-card"
     assert (tmp_path / "out" / "sheet.png").stat().st_size > 10_000
+    rows = cv2.imread(str(tmp_path / "out" / "growth.png"))
+    assert rows.shape[0] == len(SHARES) * TILE
+    first, last = rows[:TILE].astype(int), rows[-TILE:].astype(int)
+    assert np.abs(first - last).max() > 20  # the network did something, and both ends are shown
     for name in ("bank.safetensors", "bank.json", "base.png"):
         (tmp_path / "out" / name).write_bytes((tmp_path / "bank" / name).read_bytes())
     refined = FaceRenderer.load(tmp_path / "out", None)
