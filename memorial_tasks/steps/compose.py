@@ -1,6 +1,7 @@
 """compose: portrait, background, speech, music and subtitles become the film, still without its label."""
 
 import json
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
@@ -9,9 +10,10 @@ import cv2
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from memorial_tasks.domain.finding import Finding
 from memorial_tasks.domain.order import Record
 from memorial_tasks.domain.timing import LEAD_IN, DirectionPlan, SpeechTiming
-from memorial_tasks.domain.words import Language
+from memorial_tasks.domain.words import Language, Severity
 from memorial_tasks.errors import InputRefused, Problem
 from memorial_tasks.performance.score import PerformanceScore
 from memorial_tasks.steps.contract import StepContext
@@ -21,7 +23,7 @@ from memorial_tasks.video.enhance import enhance
 from memorial_tasks.video.fonts import cjk_font
 from memorial_tasks.video.inserts import Insert, between_lines
 from memorial_tasks.video.stage import VIDEO
-from memorial_tasks.video.subtitles import Cue, cues, write_srt
+from memorial_tasks.video.subtitles import FASTEST, Cue, cues, too_fast, write_srt
 from memorial_tasks.video.vr180 import write_vr180
 
 ROOMS = ("performance", "video")
@@ -48,10 +50,11 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
         raise InputRefused(
             [Problem("matte.unreadable", "the matte is no picture", "run animate again", file="matte.png")]
         )
-    tracks = _tracks(context, params, timing)
+    tracks = _tracks(context, tuple(dict.fromkeys((*params.subtitles, *params.burn))), timing)
     for language, found in tracks.items():
         write_srt(context.out / "subtitles" / f"{language.value}.srt", found)
-    burned = {language: tracks[language] for language in params.burn if language in tracks}
+    rows = 2 if len(params.burn) < 2 else 1  # two languages in the picture take one row each
+    burned = _tracks(context, params.burn, timing, rows)
     title = _title(context)
     inserts = _interludes(context, timing)
     score = context.optional("score.safetensors")
@@ -102,7 +105,25 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
         "music": context.optional("music.wav") is not None,
         "interludes": len(inserts),
         "renditions": list(params.renditions),
+        "findings": [finding.model_dump(mode="json") for finding in _unread(tracks)],
     }
+
+
+def _unread(tracks: dict[Language, list[Cue]]) -> list[Finding]:
+    """What of the subtitles nobody can read in its time: the voice speaks faster than people read."""
+    speeds = {language: too_fast(found, language) for language, found in tracks.items()}
+    return [
+        Finding(
+            code="subtitles.fast",
+            severity=Severity.INFO,
+            what=f"{len(fast)} of {len(tracks[language])} subtitles in {language.value} are gone before they are read",
+            remedy="let the lines be spoken slower (pace), make their pauses longer, or shorten the translation",
+            value=round(max(fast), 1),
+            limit=FASTEST[language],
+        )
+        for language, fast in speeds.items()
+        if fast
+    ]
 
 
 def _title(context: StepContext) -> tuple[str, ...]:
@@ -146,9 +167,11 @@ def _made_good(context: StepContext, path: Path) -> Path:
     return target
 
 
-def _tracks(context: StepContext, params: Params, timing: SpeechTiming) -> dict[Language, list[Cue]]:
-    """Cues of every track wanted. The spoken language needs no translation; another one without a translation
-    is refused by name, because a silent omission would only be seen by the family."""
+def _tracks(
+    context: StepContext, wanted: Sequence[Language], timing: SpeechTiming, rows: int = 2
+) -> dict[Language, list[Cue]]:
+    """Cues of every track wanted, of at most so many rows. The spoken language needs no translation; another one
+    without a translation is refused by name, because a silent omission would only be seen by the family."""
     given: dict[Language, tuple[str, ...]] = {}
     path = context.optional("subtitles.json")
     if path is not None:
@@ -159,7 +182,6 @@ def _tracks(context: StepContext, params: Params, timing: SpeechTiming) -> dict[
                 [Problem("subtitles.unreadable", "subtitles.json is not {language: [text per line]}", "write it so")]
             ) from error
     spoken = {line.language for line in timing.lines}
-    wanted = tuple(dict.fromkeys((*params.subtitles, *params.burn)))
     missing = [language for language in wanted if language not in spoken and language not in given]
     if missing:
         raise InputRefused(
@@ -171,5 +193,6 @@ def _tracks(context: StepContext, params: Params, timing: SpeechTiming) -> dict[
             ]
         )
     return {
-        language: cues(timing, given.get(language) if language not in spoken else None, language) for language in wanted
+        language: cues(timing, given.get(language) if language not in spoken else None, language, rows=rows)
+        for language in wanted
     }

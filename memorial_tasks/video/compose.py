@@ -162,10 +162,12 @@ class ComposeShot:
 
     def __call__(self, shot: shots.Shot, target: Path) -> None:
         """Writes the shot, and beside it the best of its pictures for the poster."""
-        if self._stage is None:
-            backdrop = Backdrop(self.background, self.size, self.fps, self.frames)
-            self._stage = Stage(self.matte, next(pictures(self.portrait)), backdrop, self.motion)
         painter = SubtitlePainter(self.burned, self.size, self.font_file) if self.burned and self.font_file else None
+        if self._stage is None:
+            self._stage = self._set(self.size[1])
+            if painter is not None and self._stage.chin > painter.top:  # they would lie on the face: under the picture
+                self._stage = self._set(painter.top)
+        stage = self._stage
         inserts = Inserts(self.inserts, self.size, self.fps, self.font_file)
         best = _Best(target)
         with FilmWriter(target, self.size, self.fps, crf=12, preset="veryfast", threads=1) as writer:
@@ -173,13 +175,24 @@ class ComposeShot:
             for number in range(shot.first, shot.last):
                 clock = number / self.fps
                 person = next(people)
-                picture = inserts.over(partial(self._stage.picture, person, number), clock)
+                picture = inserts.over(partial(self._scene, stage, person, number), clock)
                 if number in self.posters:
                     best.look(number, picture)
                 if painter is not None:
                     _stamp(picture, painter.at(clock))
                 writer.picture(_faded(picture, clock, self.duration))
             best.write()  # before the shot appears: a shot that is there is whole
+
+    def _set(self, height: int) -> Stage:
+        """The stage in the upper `height` rows of the picture."""
+        backdrop = Backdrop(self.background, (self.size[0], height), self.fps, self.frames)
+        return Stage(self.matte, next(pictures(self.portrait)), backdrop, self.motion)
+
+    def _scene(self, stage: Stage, person: Picture, number: int) -> Picture:
+        """The stage, and under it what is left of the picture's height."""
+        shown = stage.picture(person, number)
+        under = self.size[1] - shown.shape[0]
+        return np.concatenate([shown, np.zeros((under, *shown.shape[1:]), np.uint8)]) if under else shown
 
     def _people(self, shot: shots.Shot) -> Iterator[Picture]:
         """The person from the shot's first picture on; the portrait's last picture is held for ever."""

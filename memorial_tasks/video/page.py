@@ -149,6 +149,8 @@ h2 { font-weight: 400; font-size: 1.1rem; color: var(--soft); margin: 1.4em 0 .6
 footer { text-align: center; font-size: .85rem; padding: 2rem 0 1rem; }
 .stage { position: relative; border-radius: 10px; overflow: hidden; background: #000; box-shadow: 0 18px 60px #0009; }
 video { display: block; width: 100%; aspect-ratio: 16 / 9; }
+.words { min-height: 3.2em; margin: .7rem 0 0; text-align: center; white-space: pre-line; line-height: 1.5;
+  font-size: clamp(1rem, 2.2vw, 1.35rem); }
 .mark { position: absolute; top: 10px; left: 10px; padding: 2px 10px; border-radius: 4px; background: #000a;
   font: 13px/1.6 system-ui, sans-serif; pointer-events: none; }
 .note { max-width: 34rem; margin: clamp(8px, 6vh, 80px) auto; padding: clamp(18px, 4vw, 36px); border-radius: 12px;
@@ -177,6 +179,7 @@ button.begin { background: var(--light); border-color: var(--light); color: #241
 <div id="show" hidden>
 <div class="stage"><video id="film" controls playsinline preload="none" poster="poster.png"></video>
 <span class="mark">%%AI%%</span></div>
+<p class="words" id="words"></p>
 <div class="row tools">%%HEADSET%%<select id="tracks" aria-label="subtitles"></select></div>
 %%CONVERSATION%%
 </div>
@@ -187,12 +190,14 @@ button.begin { background: var(--light); border-color: var(--light); color: #241
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const film = document.getElementById("film"), choice = document.getElementById("tracks");
+const words = document.getElementById("words");
 let made = [], until = Infinity;
 function load() {
   made = data.tracks.map(one => {
     const track = film.addTextTrack("subtitles", one.name, one.language);
     one.cues.forEach(cue => track.addCue(new VTTCue(cue[0], cue[1], cue[2])));
     track.mode = "disabled";
+    track.addEventListener("cuechange", say);
     return track;
   });
   choice.replaceChildren(new Option("\u2013", ""), ...data.tracks.map(one => new Option(one.name, one.language)));
@@ -215,8 +220,26 @@ function answer(number) {
 }
 film.addEventListener("timeupdate", () => { if (film.currentTime >= until) { until = Infinity; film.pause(); } });
 film.addEventListener("seeking", () => { if (film.currentTime > until) until = Infinity; });
-function pick() { made.forEach(track => { track.mode = track.language === choice.value ? "showing" : "disabled"; }); }
+// The words stand under the picture: in it, a browser lifts them over its controls and on to the face. A film that
+// fills the screen has nothing under it, so there they are in the picture.
+let full = false;
+function say() {
+  const track = made.find(one => one.mode === "hidden");
+  words.textContent = track && track.activeCues ? [...track.activeCues].map(cue => cue.text).join("\\n") : "";
+  words.lang = track ? track.language : "";
+}
+function pick() {
+  made.forEach(track => {
+    track.mode = track.language !== choice.value ? "disabled" : full ? "showing" : "hidden";
+  });
+  words.hidden = choice.value === "";
+  say();
+}
 choice.addEventListener("change", pick);
+function fills(now) { full = now; pick(); }
+document.addEventListener("fullscreenchange", () => fills(document.fullscreenElement !== null));
+film.addEventListener("webkitbeginfullscreen", () => fills(true));
+film.addEventListener("webkitendfullscreen", () => fills(false));
 document.getElementById("begin").addEventListener("click", () => {
   document.getElementById("note").hidden = true;
   document.getElementById("show").hidden = false;

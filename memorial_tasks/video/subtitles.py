@@ -1,7 +1,8 @@
 """Subtitles: a script line cut into cues by phrase, each shown while its words are spoken.
 
 At most two rows of 42 letters in English or 18 characters in Chinese (the usual house rules of broadcasters), a cut
-where the sentence breathes if there is one, never before a closing punctuation mark.
+where the sentence breathes if there is one, never before a closing punctuation mark. A cue that would be gone before it
+is read stays into the pause, or takes a little of its neighbours' time; one that is too fast even so is told.
 """
 
 import re
@@ -24,6 +25,17 @@ from memorial_tasks.video.fonts import font
 ROW: Final = {Language.ZH_CN: 18, Language.EN_US: 42}
 SHORTEST: Final = 0.9  # seconds a cue is shown at least, when the next one leaves room
 LINGER: Final = 0.35  # seconds it stays after its last word
+# Letters a second, blanks included: what is read at ease, and what nobody should be asked to read. English after the
+# BBC's 160 to 180 words a minute and Netflix' limit of 20, Chinese after Netflix' 9 and what fast readers manage.
+READING: Final = {Language.ZH_CN: 9.0, Language.EN_US: 17.0}
+FASTEST: Final = {Language.ZH_CN: 11.0, Language.EN_US: 20.0}
+LONGER: Final = 1.2  # seconds a cue may stay after its last word for the sake of reading
+ASIDE: Final = 0.3  # seconds by which it may begin earlier or later than its first word, for the same sake
+BETWEEN: Final = 0.04  # seconds between two cues
+ROUNDS: Final = 4  # of the borders between cues being moved: each one hangs on its neighbours
+LARGE, SMALL = 0.044, 0.034  # letters of the first track and of the others, in heights of the picture
+ROW_HEIGHT: Final = 1.36  # in heights of the letters
+MARGIN: Final = 0.04  # of the height: under the lowest row
 _STRONG: Final = "。！？；.!?;…"
 _WEAK: Final = "，、：,:—"
 _CLOSING: Final = _STRONG + _WEAK + "”’」』）)》\"'"
@@ -38,9 +50,10 @@ class Cue(NamedTuple):
 
 
 def cues(
-    timing: SpeechTiming, translation: Sequence[str] | None, language: Language, lead_in: float = LEAD_IN
+    timing: SpeechTiming, translation: Sequence[str] | None, language: Language, lead_in: float = LEAD_IN, rows: int = 2
 ) -> list[Cue]:
-    """Cues of a whole film in film time. `translation` gives one text a script line, None means the spoken text.
+    """Cues of a whole film in film time, of at most so many `rows`. `translation` gives one text a script line, None
+    means the spoken text.
 
     Raises `InputRefused` when the translation has another number of lines than the script.
     """
@@ -57,11 +70,17 @@ def cues(
         text = line.text if translation is None else translation[line.index]
         words = [word for word in timing.words if line.start - 1e-3 <= word.start < line.end]
         clock = _clock(text, line, words if translation is None else [])
-        for low, high in _pieces(text, language):
-            rows = _rows(text[low:high].strip(), language)
-            if rows:
-                found.append(Cue(float(clock[low]) + lead_in, float(clock[high]) + lead_in, rows))
-    return _settled(found)
+        for low, high in _pieces(text, language, rows):
+            shown = _rows(text[low:high].strip(), language)
+            if shown:
+                found.append(Cue(float(clock[low]) + lead_in, float(clock[high]) + lead_in, shown))
+    return _settled(found, language)
+
+
+def too_fast(found: Sequence[Cue], language: Language) -> list[float]:
+    """Letters a second of every cue that nobody can read in its time."""
+    speeds = [len(cue.text) / max(cue.end - cue.start, 1e-3) for cue in found]
+    return [speed for speed in speeds if speed > FASTEST[language]]
 
 
 def write_srt(path: Path, found: Sequence[Cue]) -> None:
@@ -103,13 +122,38 @@ def _seconds(stamp: str) -> float:
     return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
 
 
-def _settled(found: Sequence[Cue]) -> list[Cue]:
-    """Lets every cue stay a little longer, but never into the next one."""
-    out = []
-    for cue, after in pairwise([*found, Cue(float("inf"), float("inf"), "")]):
-        end = max(cue.end + LINGER, cue.start + SHORTEST)
-        out.append(Cue(cue.start, min(end, after.start - 0.04) if after.start - 0.04 > cue.start else end, cue.text))
-    return out
+def _settled(found: Sequence[Cue], language: Language) -> list[Cue]:
+    """Gives every cue the time it takes to read, as far as there is any: it stays longer, but never into the next one,
+    and the border of two cues moves aside, towards the one that has time to spare."""
+    if not found:
+        return []
+    need = [max(SHORTEST, len(cue.text) / READING[language]) for cue in found]
+    starts = [cue.start for cue in found] + [float("inf")]
+
+    def latest(place: int) -> float:
+        return min(found[place].end + LONGER, starts[place + 1] - BETWEEN)
+
+    for _ in range(ROUNDS):
+        for place, cue in enumerate(found):
+            if place == 0:
+                wanted = min(cue.start, max(0.0, latest(place) - need[place]))
+            else:
+                wanted = _border(cue.start, starts[place - 1] + BETWEEN, latest(place), need[place - 1], need[place])
+            aside = min(max(wanted, cue.start - ASIDE), cue.start + ASIDE)
+            starts[place] = max(aside, starts[place - 1] + 2 * BETWEEN) if place else aside
+    ends = [min(max(cue.end + LINGER, starts[place] + need[place]), latest(place)) for place, cue in enumerate(found)]
+    return [
+        Cue(start, end if end > start else cue.end, cue.text)
+        for cue, start, end in zip(found, starts, ends, strict=False)
+    ]
+
+
+def _border(said: float, low: float, high: float, before: float, after: float) -> float:
+    """Where between `low` and `high` one cue ends and the next begins: at its word (`said`) if the one has its `before`
+    seconds then and the other its `after`, else as near to it as can be; too little for both is shared out."""
+    if low + before <= high - after:
+        return min(max(said, low + before), high - after)
+    return low + (high - low) * before / (before + after)
 
 
 def _clock(text: str, line: LineTime, words: Sequence[WordTime]) -> NDArray[np.float64]:
@@ -131,8 +175,8 @@ def _clock(text: str, line: LineTime, words: Sequence[WordTime]) -> NDArray[np.f
     return np.interp(np.arange(len(text) + 1), places, times)
 
 
-def _pieces(text: str, language: Language) -> list[tuple[int, int]]:
-    """Cuts a line into cues: at sentence ends first, then at commas, then between words."""
+def _pieces(text: str, language: Language, rows: int) -> list[tuple[int, int]]:
+    """Cuts a line into cues of at most so many rows: at sentence ends first, then at commas, then between words."""
     row = ROW[language]
     phrases = _cut_after(text, 0, len(text), _STRONG)
     small: list[tuple[int, int]] = []
@@ -141,7 +185,7 @@ def _pieces(text: str, language: Language) -> list[tuple[int, int]]:
             small.append((low, high))
             continue
         for part in _cut_after(text, low, high, _WEAK):
-            small += _halved(text, part, 2 * row, language)
+            small += _halved(text, part, rows * row, language)
     packed: list[tuple[int, int]] = []
     for low, high in small:
         # short phrases share a cue while they fit one row and no sentence ended between them
@@ -213,45 +257,66 @@ def _chinese_edges(text: str) -> tuple[int, ...]:
     return tuple(edges[:-1])
 
 
+def _shown(cue: Cue, seconds: float) -> bool:
+    return cue.start <= seconds < cue.end
+
+
 class SubtitlePainter:
-    """Draws cues for burning in. `at(seconds)` gives (top, left, rgba uint8 [h, w, 4]) or None."""
+    """Draws cues for burning in. `at(seconds)` gives (top, left, rgba uint8 [h, w, 4]) or None.
+
+    Every track has a place of its own, the first one above the others: a row does not jump when the other language
+    falls silent. Letters are of one size all through the film, small enough for the longest row.
+    """
 
     def __init__(self, tracks: Mapping[Language, Sequence[Cue]], size: tuple[int, int], font_file: Path) -> None:
         self._tracks = [list(found) for found in tracks.values() if found]
         self._starts = [[cue.start for cue in track] for track in self._tracks]
+        width, height = size
         self._size, self._font = size, font_file
-        self._drawn: tuple[str, NDArray[np.uint8]] | None = None
+        self._edge = max(2, round(0.0028 * height))
+        self._letters = [
+            self._fitting(track, min(share * height, 1.25 * share * width), 0.92 * width)
+            for track, share in zip(self._tracks, (LARGE, *(SMALL for _ in self._tracks)), strict=False)
+        ]
+        places = [
+            max(1 + cue.text.count("\n") for cue in track) * round(ROW_HEIGHT * letters)
+            for track, letters in zip(self._tracks, self._letters, strict=True)
+        ]
+        lowest = height - round(MARGIN * height)
+        self._bottoms = [lowest - sum(places[number + 1 :]) for number in range(len(places))]
+        self.top = lowest - sum(places) - 2 * self._edge  # row of the picture above which nothing is ever drawn
+        self._drawn: tuple[tuple[str, ...], tuple[int, int, NDArray[np.uint8]]] | None = None
+
+    def _fitting(self, track: Sequence[Cue], wanted: float, room: float) -> int:
+        """The height of the letters in pixels, at most `wanted`, at which every row is at most `room` wide."""
+        face = font(self._font, round(wanted))
+        longest = max(face.getlength(row) for cue in track for row in cue.text.split("\n"))
+        return max(8, int(wanted * min(1.0, room / max(longest, 1.0))))
 
     def at(self, seconds: float) -> tuple[int, int, NDArray[np.uint8]] | None:
         """The picture of every track's cue at that time, first track on top."""
-        texts = []
-        for track, starts in zip(self._tracks, self._starts, strict=True):
-            place = bisect_right(starts, seconds) - 1
-            if place >= 0 and seconds < track[place].end:
-                texts.append(track[place].text)
-        if not texts:
+        texts = tuple(
+            "".join(cue.text for cue in track[max(0, bisect_right(starts, seconds) - 1) :][:1] if _shown(cue, seconds))
+            for track, starts in zip(self._tracks, self._starts, strict=True)
+        )
+        if not any(texts):
             return None
-        text = "\n".join(texts)
-        if self._drawn is None or self._drawn[0] != text:
-            self._drawn = (text, self._draw(texts))
-        picture = self._drawn[1]
-        width, height = self._size
-        return height - picture.shape[0] - round(0.045 * height), (width - picture.shape[1]) // 2, picture
+        if self._drawn is None or self._drawn[0] != texts:
+            self._drawn = (texts, self._draw(texts))
+        return self._drawn[1]
 
-    def _draw(self, texts: Sequence[str]) -> NDArray[np.uint8]:
-        height = self._size[1]
-        rows = [(row, 0.044 if index == 0 else 0.034) for index, text in enumerate(texts) for row in text.split("\n")]
-        edge = max(2, round(0.0028 * height))
-        boxes = []
-        for row, share in rows:
-            face = font(self._font, round(share * height))
-            left, _, right, _ = face.getbbox(row, stroke_width=edge)
-            boxes.append((face, round(right - left), round(share * height * 1.36)))
-        wide = max(box[1] for box in boxes) + 4 * edge
-        canvas = Image.new("RGBA", (wide, sum(box[2] for box in boxes) + 2 * edge), (0, 0, 0, 0))
-        pen, top = ImageDraw.Draw(canvas), edge
-        for (row, _), (face, long, high) in zip(rows, boxes, strict=True):
-            place = ((wide - long) // 2, top)
-            pen.text(place, row, font=face, fill=(255, 255, 255, 255), stroke_width=edge, stroke_fill=(16, 16, 20, 215))
-            top += high
-        return np.asarray(canvas, np.uint8)
+    def _draw(self, texts: Sequence[str]) -> tuple[int, int, NDArray[np.uint8]]:
+        edge, rows = self._edge, []  # each row with its font, and where it lies in the picture
+        for text, letters, bottom in zip(texts, self._letters, self._bottoms, strict=True):
+            high, face = round(ROW_HEIGHT * letters), font(self._font, letters)
+            lines = text.split("\n") if text else []
+            rows += [(row, face, bottom - (len(lines) - place) * high) for place, row in enumerate(lines)]
+        top = min(place for _, _, place in rows) - edge
+        wide = round(max(face.getlength(row) for row, face, _ in rows)) + 4 * edge
+        bottom = max(bottom for text, bottom in zip(texts, self._bottoms, strict=True) if text)
+        canvas = Image.new("RGBA", (wide, bottom + edge - top), (0, 0, 0, 0))
+        pen = ImageDraw.Draw(canvas)
+        for row, face, place in rows:
+            at = ((wide - round(face.getlength(row))) // 2, place - top)
+            pen.text(at, row, font=face, fill=(255, 255, 255, 255), stroke_width=edge, stroke_fill=(16, 16, 20, 215))
+        return top, (self._size[0] - wide) // 2, np.asarray(canvas, np.uint8)

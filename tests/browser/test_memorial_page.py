@@ -74,10 +74,35 @@ def test_the_film_plays_with_its_subtitles_and_asks_nobody(tab: tuple[Any, list[
             break
         page.wait_for_timeout(100)
     assert page.evaluate("document.getElementById('film').currentTime") > 0.2
-    shown = page.evaluate("[...document.getElementById('film').textTracks].filter(t => t.mode === 'showing').length")
-    assert shown == 1
+    assert page.locator("#words").inner_text() == "A first line."
+    page.select_option("#tracks", "zh-CN")
+    assert page.locator("#words").inner_text() == "第一句。"
     assert page.locator("#tracks option").count() == 3
     assert all(address.startswith(("file://", "data:")) for address in asked), asked
+
+
+def modes(page: Any) -> list[str]:
+    return page.evaluate("[...document.getElementById('film').textTracks].map(track => track.mode)")
+
+
+def test_subtitles_stand_under_the_picture_and_in_it_when_it_fills_the_screen(tab: tuple[Any, list[str]]) -> None:
+    page, _ = tab
+    page.click("#begin")
+    assert modes(page) == ["hidden", "disabled"]
+    picture, words = page.locator("#film").bounding_box(), page.locator("#words").bounding_box()
+    assert words["y"] >= picture["y"] + picture["height"], "on the face"
+    assert words["y"] + words["height"] <= page.viewport_size["height"], "out of sight"
+    before = page.locator("#tracks").bounding_box()["y"]
+    page.evaluate("document.getElementById('words').textContent = 'one\\ntwo'")
+    assert page.locator("#tracks").bounding_box()["y"] == before, "the page jumps with every second row"
+    page.evaluate("document.getElementById('film').requestFullscreen()")
+    assert page.evaluate("document.fullscreenElement !== null")
+    assert modes(page) == ["showing", "disabled"]
+    page.evaluate("document.exitFullscreen()")
+    assert modes(page) == ["hidden", "disabled"]
+    page.select_option("#tracks", "")
+    assert modes(page) == ["disabled", "disabled"]
+    assert not page.locator("#words").is_visible()
 
 
 def test_nothing_is_wider_than_the_screen(tab: tuple[Any, list[str]]) -> None:

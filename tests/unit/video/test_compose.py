@@ -19,11 +19,12 @@ from memorial_tasks.video.stage import (
     WALL,
     Backdrop,
     Stage,
+    chin_row,
     place_person,
     soft_matte,
     studio_backdrop,
 )
-from memorial_tasks.video.subtitles import cues
+from memorial_tasks.video.subtitles import Cue, SubtitlePainter, cues
 
 CANVAS = (480, 270)
 
@@ -343,6 +344,42 @@ def test_subtitles_are_burned_only_when_asked_for(tmp_path, portrait, timing, sp
     one, two = (list(pictures(folder / "film.mp4"))[40].astype(int) for folder in (plain, burned))
     assert np.abs(one - two)[200:265, 120:360].max() > 80
     assert np.abs(one - two)[:150].mean() < 2
+
+
+def silhouette(shoulders=True):
+    """A matte of human proportions, uint8 [320, 240]: the head 88 wide, from row 24 to row 150."""
+    matte = np.zeros((320, 240), np.uint8)
+    if shoulders:
+        cv2.ellipse(matte, (120, 250), (130, 90), 0, 0, 360, 255, -1)
+        cv2.rectangle(matte, (94, 120), (146, 200), 255, -1)
+    cv2.ellipse(matte, (120, 87), (44, 63), 0, 0, 360, 255, -1)
+    return matte
+
+
+@pytest.mark.parametrize("shoulders", [True, False])
+def test_the_chin_is_found_by_the_head_alone(shoulders):
+    assert 148 <= chin_row(silhouette(shoulders)) <= 162
+
+
+def test_subtitles_never_lie_on_the_face(tmp_path, timing, speech_file, font_file):
+    """A close portrait under rows of two languages: the person moves up, and the rows stand under the picture."""
+    matte = silhouette()[:178]
+    photo = np.where(matte[..., None] > 127, np.uint8(200), np.uint8(90)).repeat(3, axis=2)
+    with FilmWriter(tmp_path / "portrait.mp4", (240, 178), 25) as writer:
+        for _ in range(50):
+            writer.picture(photo)
+    tracks = {
+        language: [Cue(0.0, 9.0, text)] for language, text in ((Language.ZH_CN, "那天很热。"), (Language.EN_US, "Hot."))
+    }
+    film(tmp_path, (tmp_path / "portrait.mp4", matte), timing, speech_file, burned=tracks, font_file=font_file)
+    top = SubtitlePainter(tracks, CANVAS, font_file).top
+    picture = list(pictures(tmp_path / "film.mp4"))[30].astype(int)
+    whole = place_person(matte, CANVAS)
+    assert whole.top + chin_row(matte) * whole.size[1] / matte.shape[0] > top, "the rows would not have touched it"
+    assert picture[top + 1 :, :60].max() < 40, "nothing but the rows is under the picture"
+    assert picture[top - 3, 200:280].min() > 120, "the person ends above the rows"
+    lit = np.flatnonzero((picture[:top, 240] > 150).all(axis=1))
+    assert lit[0] >= 0.08 * top, "the head keeps its air"
 
 
 def test_a_short_portrait_holds_its_last_picture(tmp_path, drawn, timing, speech_file):

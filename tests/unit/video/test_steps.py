@@ -131,6 +131,10 @@ def test_animate_then_compose_make_the_film(context, spoken, drawn, music_file, 
     metrics = compose.run(context, compose.Params(size="720p", fps=25, subtitles=("en-US", "zh-CN")))
     assert metrics["loudness_lufs"] == pytest.approx(-16, abs=0.3)
     assert metrics["subtitles"] == ["en-US", "zh-CN"]
+    (fast,) = metrics["findings"]  # 53 letters in a second and a half: told, with the measure and without the words
+    assert (fast["code"], fast["severity"]) == ("subtitles.fast", "info")
+    assert fast["value"] > fast["limit"] == 20
+    assert "garden" not in json.dumps(metrics)
     assert (facts(context.out / "film.mp4").width, facts(context.out / "film.mp4").height) == (1280, 720)
     assert read_srt(context.out / "subtitles/zh-CN.srt")[0].text.startswith("那天花园里")
     made = {path.relative_to(context.out).as_posix() for path in context.out.rglob("*") if path.is_file()}

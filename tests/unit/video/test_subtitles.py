@@ -5,9 +5,23 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from memorial_tasks.domain.timing import LEAD_IN
 from memorial_tasks.domain.words import Language
 from memorial_tasks.errors import InputRefused
-from memorial_tasks.video.subtitles import ROW, Cue, SubtitlePainter, cues, read_srt, write_srt, write_vtt
+from memorial_tasks.video.subtitles import (
+    ASIDE,
+    FASTEST,
+    LONGER,
+    ROW,
+    Cue,
+    SubtitlePainter,
+    _settled,
+    cues,
+    read_srt,
+    too_fast,
+    write_srt,
+    write_vtt,
+)
 
 ZH, EN = Language.ZH_CN, Language.EN_US
 LONG_EN = (
@@ -93,3 +107,52 @@ def test_chinese_letters_are_really_drawn(font_file):
     )
     assert one.shape == two.shape
     assert not np.array_equal(one, two), "both are drawn as empty boxes"
+
+
+FAST_EN = "Do you remember the summer when the whole family danced in the rain, and we laughed until the evening came?"
+
+
+def test_a_fast_line_is_read_into_the_pause(timing):
+    """22 letters a second while it is spoken: with silence behind it there is time enough."""
+    fast = timing(4.9, EN, (FAST_EN,))
+    found = cues(fast, None, EN)
+    assert len(FAST_EN) / 4.9 > FASTEST[EN]
+    assert too_fast(found, EN) == []
+    assert found[-1].end <= 4.9 + LEAD_IN + LONGER
+    for one, two in pairwise(found):
+        assert one.start < one.end < two.start
+
+
+def test_two_neighbours_share_the_time_and_stay_near_their_words():
+    hurried, idle = Cue(1.0, 2.0, "The kitchen was always full"), Cue(2.0, 5.0, "of people.")
+    one, two = _settled([hurried, idle], EN)
+    assert one.end - one.start > 1.25
+    assert one.start >= 1.0 - ASIDE
+    assert 2.0 <= two.start <= 2.0 + ASIDE
+
+
+def test_what_nobody_can_read_is_told(timing):
+    found = cues(timing(2.5, EN, (FAST_EN,)), None, EN)
+    assert max(too_fast(found, EN)) > FASTEST[EN]
+
+
+@pytest.mark.parametrize(("language", "text"), [(EN, LONG_EN), (ZH, LONG_ZH)])
+def test_one_row_is_one_row(timing, language, text):
+    found = cues(timing(14.0, language, (text,)), None, language, rows=1)
+    assert all("\n" not in cue.text and len(cue.text) <= ROW[language] + 2 for cue in found)
+    assert "".join(cue.text for cue in found).replace(" ", "") == text.replace(" ", "")
+
+
+def test_a_row_stays_where_it_is_when_the_other_language_falls_silent(font_file):
+    painter = SubtitlePainter({ZH: [Cue(0, 2, "你好世界")], EN: [Cue(1, 2, "Hello")]}, (1920, 1080), font_file)
+    alone, together = painter.at(0.5), painter.at(1.5)
+    assert alone[0] == together[0]
+    assert together[2].shape[0] > 1.5 * alone[2].shape[0]
+    assert together[0] >= painter.top
+
+
+def test_on_an_upright_screen_the_longest_row_is_seen_whole(font_file):
+    painter = SubtitlePainter({ZH: [Cue(0, 1, "一二三四五六七八九十一二三四五六七八")]}, (1080, 1920), font_file)
+    _, left, picture = painter.at(0.5)
+    assert left >= 0
+    assert picture.shape[1] <= 1080
