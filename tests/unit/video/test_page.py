@@ -139,10 +139,12 @@ def test_the_script_plays_only_after_the_visitor_agreed(made, tmp_path):
     const element = id => elements[id] ??= {id, hidden: id === "show", value: "", handlers: {}, dataset: {answer: "0"},
       classList: {toggle() {}}, currentTime: 0,
       textContent: DATA, addEventListener(name, f) { this.handlers[name] = f; }, replaceChildren() {},
-      addTextTrack(kind, label, language) { const t = {language, mode: "", cues: [], addCue(c) { this.cues.push(c); }};
+      addTextTrack(kind, label, language) { const t = {language, mode: "", cues: [], addCue(c) { this.cues.push(c); },
+        addEventListener() {}};
         log.push("track " + language); return t; }, 
       play() { log.push("play " + this.src + " " + this.currentTime); return Promise.resolve(); }};
-    globalThis.document = {getElementById: element, querySelectorAll: () => [element("answer")]};
+    globalThis.document = {getElementById: element, querySelectorAll: () => [element("answer")],
+      fullscreenElement: null, addEventListener(name, f) { document[name] = f; }};
     globalThis.VTTCue = class { constructor(a, b, c) { Object.assign(this, {a, b, c}); } };
     globalThis.Option = class { constructor(a, b) { this.value = b; } };
     """
