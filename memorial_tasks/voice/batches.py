@@ -99,6 +99,14 @@ def _window(example: Example, length: int, stack: int, rng: np.random.Generator)
     return example.ids[first:last], example.description[first:last], owner - first, position, frames
 
 
+def shares(examples: list[Example]) -> NDArray[np.float64]:
+    """How often each utterance is drawn, [utterances]: by its length, and each speaker by the square root of all they
+    have said, so that a speaker or a language with little speech is learned beside one with much."""
+    lengths = np.array([len(example.frames) for example in examples], np.float64)
+    speakers = np.array([example.speaker for example in examples])
+    return np.asarray(lengths / np.sqrt(np.bincount(speakers, lengths))[speakers], np.float64)
+
+
 def choose(examples: list[Example], weights: NDArray[np.float64], count: int, seed: int) -> NDArray[np.int64]:
     """`count` utterance numbers drawn with `weights`."""
     return np.random.default_rng(seed).choice(len(examples), count, p=weights / weights.sum())

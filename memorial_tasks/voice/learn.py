@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memorial_tasks.voice.batches import Example, Window, choose, windows
+from memorial_tasks.voice.batches import Example, Window, choose, shares, windows
 from memorial_tasks.voice.features import CEPSTRA, LF0, VUV, WIDTH
 from memorial_tasks.voice.networks import PERSON, PRACTICE, AcousticModel, Discriminator, DurationModel, Sizes
 from memorial_tasks.voice.recipe import Recipe, learning_rate
@@ -74,9 +74,9 @@ class Run:
         self.total = recipe.duration_steps + recipe.first + recipe.steps + recipe.adversarial_steps
         self.curves: dict[str, list[tuple[int, float]]] = {}
         self._saved = time.monotonic()
-        lengths = np.array([len(example.frames) for example in examples], np.float64)
+        weights = shares(examples)
         practice = np.array([example.speaker == PRACTICE for example in examples])
-        self._weights = [np.where(practice, lengths, 0), np.where(practice, 0, lengths)]
+        self._weights = [np.where(practice, weights, 0), np.where(practice, 0, weights)]
 
     def _modules(self) -> dict[str, nn.Module]:
         return {"acoustic": self.acoustic, "duration": self.duration, "judge": self.judge}

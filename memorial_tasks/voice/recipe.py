@@ -83,8 +83,8 @@ BASES = {
         duration_hidden=16, layers=1,
     ),
     "cpu": Recipe(
-        practice=60, first=0, steps=1400, duration_steps=400, batch=16, window=60, stack=4, phone_hidden=96,
-        frame_hidden=160, duration_hidden=64,
+        practice=60, first=0, steps=2400, duration_steps=500, batch=16, window=60, phone_hidden=96, frame_hidden=160,
+        duration_hidden=64,
     ),
     "production": Recipe(
         practice=600, first=0, steps=60_000, duration_steps=8000, batch=32, phone_hidden=192, frame_hidden=384,

@@ -27,7 +27,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -249,17 +250,32 @@ def _mandarin_corpus(folder: Path) -> None:
         stem = Path(name).stem
         target = folder / "wav" / stem[:7] / f"{stem}.flac"
         target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
         target.symlink_to((REAL / "aishell3" / f"{stem}.flac").resolve())
         cells = zip(text.strip(), pinyin.split(), strict=False)
         rows.append(f"{stem}.wav\t" + " ".join(f"{char} {cell}" for char, cell in cells))
     (folder / "content.txt").write_text("\n".join(rows), "utf-8")
 
 
+def _spent(path: Path, seconds: float) -> None:
+    path.write_text(str(seconds), "utf-8")
+
+
+@contextmanager
+def _scratch(name: str) -> Iterator[Path]:
+    """A folder for a long part: kept under MEMORIAL_BENCH_SCRATCH, so that a part cut off goes on, or gone after it."""
+    if kept := os.environ.get("MEMORIAL_BENCH_SCRATCH"):
+        (Path(kept) / name).mkdir(parents=True, exist_ok=True)
+        yield Path(kept) / name
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+
+
 def _base(her: _Kathleen, kept: int = 10) -> None:
     """A base voice from minutes of her and 20 of the 30 aishell3 sentences; her 4.3 minutes on top; the 30 again."""
     out, minutes = her.out, float(os.environ.get("MEMORIAL_BENCH_BASE_MINUTES", "10"))
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
+    with _scratch("base") as folder:
         _mandarin_corpus(folder / "zh")
         spoken = read_part(Part(layout="aishell3", folder=folder / "zh", licence="Apache-2.0", source="AISHELL-3"))
         manifest = {
@@ -272,9 +288,14 @@ def _base(her: _Kathleen, kept: int = 10) -> None:
             ],
         }  # fmt: skip
         (folder / "corpus.yaml").write_text(json.dumps(manifest), "utf-8")
-        started = time.process_time()
-        train_base(folder / "corpus.yaml", folder / "out", "cpu")
-        out["voice.tier1.base_s"] = time.process_time() - started
+        earlier = folder / "seconds.txt"  # of a run that was cut off
+        before, started = float(earlier.read_text() if earlier.is_file() else 0), time.process_time()
+        card = train_base(
+            folder / "corpus.yaml", folder / "out", "cpu",
+            save_checkpoint=lambda: _spent(earlier, before + time.process_time() - started),
+        )  # fmt: skip
+        out["voice.tier1.base_s"] = before + time.process_time() - started
+        out["voice.tier1.base_minutes"] = card["minutes"]
         base = Base.load(folder / "out" / "model.safetensors")
         out["voice.tier1.base_mb"] = (folder / "out" / "model.safetensors").stat().st_size / 1e6
     model, _, _, out["voice.tier1.train_s"] = _learn(her.pairs[TRAIN], base)

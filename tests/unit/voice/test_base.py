@@ -15,6 +15,7 @@ from memorial_tasks.production.models import check_model
 from memorial_tasks.steps import train_base
 from memorial_tasks.voice import base as room
 from memorial_tasks.voice.base import MODEL_FILE, Base
+from memorial_tasks.voice.batches import Example, shares
 from memorial_tasks.voice.corpus import Corpus
 from memorial_tasks.voice.espeak import Espeak
 from memorial_tasks.voice.features import LF0
@@ -178,6 +179,16 @@ def test_pickles_other_digests_and_missing_licences_are_refused(base: Base, out:
     base.__class__(**{**base.__dict__, "licence": ""}).save(tmp_path / "free.safetensors")
     with pytest.raises(ModelRefused, match="licence"):
         Base.load(tmp_path / "free.safetensors")
+
+
+def test_a_speaker_with_much_speech_does_not_drown_one_with_little() -> None:
+    def spoken(frames: int, speaker: int) -> Example:
+        return Example(np.zeros(1, np.int64), np.zeros((1, 1), np.float32), np.array([0, frames], np.int32),
+                       np.zeros((frames, 1), np.float32), speaker)  # fmt: skip
+
+    found = shares([spoken(600, 2), spoken(300, 2), spoken(100, 3)])
+    assert found[0] == pytest.approx(2 * found[1]), "of one speaker, by length"
+    assert found[:2].sum() == pytest.approx(3 * found[2]), "nine times the speech, three times as often"
 
 
 def test_too_little_speech_is_refused(manifest: Path, tmp_path: Path) -> None:
