@@ -23,6 +23,7 @@ from memorial_tasks.face.patches import (
     anchor,
     bent,
     follow,
+    keep_light,
     likest,
     network_input,
     rasters,
@@ -114,9 +115,8 @@ class Refiner:
         raster = rasters(goal, place.patch, self.scale)
         with torch.inference_mode():
             inputs = normalise(torch.from_numpy(network_input(cut, same_light(reference, cut, raster), raster))[None])
-            change = (composite(inputs, *place.network(inputs)) - inputs[:, :3])[0].numpy().transpose(
-                1, 2, 0
-            ) * np.float32(127.5 * trust)
+            made = (composite(inputs, *place.network(inputs)) - inputs[:, :3])[0].numpy().transpose(1, 2, 0)
+        change = keep_light(made * np.float32(127.5), raster) * np.float32(trust)
         size = (region.shape[1], region.shape[0])
         wide = cv2.warpAffine(
             change, local, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_CONSTANT

@@ -20,6 +20,7 @@ from memorial_tasks.face.growth import SHARES, TILE
 from memorial_tasks.face.learn import learn_face
 from memorial_tasks.face.networks import PatchCritic, RefinerNet, composite
 from memorial_tasks.face.pairs import held_out, make_pairs
+from memorial_tasks.face.patches import keep_light
 from memorial_tasks.face.recipes import recipe
 from memorial_tasks.face.refine import Refiner
 from memorial_tasks.face.render import FaceRenderer
@@ -254,3 +255,18 @@ def test_a_blurred_picture_scores_low_on_sharpness(people: object) -> None:
     assert same.sharpness == pytest.approx(1.0)
     assert soft.sharpness < 0.6
     assert same.psnr > 90 > soft.psnr
+
+
+def test_another_photos_light_is_not_laid_on_the_skin_around_the_lips_but_teeth_are() -> None:
+    raster = np.zeros((3, 96, 128), np.uint8)
+    cv2.ellipse(raster[0], (64, 48), (50, 30), 0, 0, 360, 255, -1)
+    cv2.ellipse(raster[2], (64, 48), (38, 18), 0, 0, 360, 255, -1)
+    cv2.ellipse(raster[1], (64, 48), (30, 8), 0, 0, 360, 255, -1)
+    light = np.full((96, 128, 3), 14, np.float32) * (raster[0] > 0)[..., None]
+    kept = keep_light(light, raster)
+    assert np.abs(kept[24, 50:78]).max() < 2  # skin above the lip
+    assert np.abs(kept[36, 50:78]).max() < 3  # the lip itself
+    assert kept[48, 50:78].min() > 12  # what is seen in the opening
+    crease = np.zeros((96, 128, 3), np.float32)
+    crease[36:38, 40:88] = -60
+    assert np.abs(keep_light(crease, raster) - crease)[36:38, 40:88].max() < 12  # a fold of the lip is drawn
