@@ -1,7 +1,8 @@
 """# Consent watch
 
 **What it does.** Every five minutes: consents that expired, objections that were raised, withdrawals. Freezes,
-halts and erases what they concern, in the registry first and then in Airflow.
+halts and erases what they concern, in the registry first and then in Airflow. Has reviews go on whose answer Airflow
+stored and did not act upon.
 
 **When to run.** On its schedule. By hand after a court order or a telephone call, once the withdrawal was entered.
 

@@ -150,3 +150,32 @@ class AirflowClient:
         """What a human-in-the-loop task asks, and whether it was answered."""
         found: dict[str, Any] = self._call("GET", f"/dags/{dag}/dagRuns/{run_id}/taskInstances/{task}/-1/hitlDetails")
         return found
+
+    def earlier(self, dag: str, run_id: str, task: str, attempt: int) -> dict[str, Any] | None:
+        """What an earlier try of a human-in-the-loop task asked and was answered; None when it asked nothing."""
+        path = f"/dags/{dag}/dagRuns/{run_id}/taskInstances/{task}/-1/hitlDetails/tries/{attempt}"
+        try:
+            found: dict[str, Any] = self._call("GET", path)
+        except Unavailable:
+            raise
+        except MemorialError as error:
+            if "404" in error.what:
+                return None
+            raise
+        return found
+
+    def parked(self, dag: str, *, answered: bool) -> list[tuple[str, str]]:
+        """Run and task of up to 100 questions that wait, oldest first. An answer that Airflow accepts ends the waiting
+        in the same transaction; so what is found here with `answered`, nothing else will ever wake."""
+        path = f"/dags/{dag}/dagRuns/~/hitlDetails"
+        asked = {"response_received": answered, "state": "awaiting_input", "limit": 100, "order_by": "created_at"}
+        found = self._call("GET", path, params=asked)["hitl_details"]
+        return [(one["task_instance"]["dag_run_id"], one["task_instance"]["task_id"]) for one in found]
+
+    def try_again(self, dag: str, run_id: str, task: str, note: str) -> None:
+        """Clear one task, so that it starts anew; what was answered stays with the try that ends by it."""
+        body = {
+            "dry_run": False, "only_failed": False, "dag_run_id": run_id, "task_ids": [task], "note": note,
+            "reset_dag_runs": False,
+        }  # fmt: skip
+        self._call("POST", f"/dags/{dag}/clearTaskInstances", json=body)

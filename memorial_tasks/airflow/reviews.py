@@ -1,12 +1,15 @@
 """Asking a person, at any point of an order's way: one class for script, voice sample, still and film."""
 
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLOperator
 from airflow.sdk import Param
 
 from memorial_tasks.airflow.acts import guarded
+from memorial_tasks.airflow.client import open_client
 from memorial_tasks.airflow.notify import StudioNotifier
 from memorial_tasks.production.acts import REVIEW_BODY, REVIEW_CAUSES, REVIEW_LOOK
 from memorial_tasks.settings import Settings
@@ -81,31 +84,31 @@ class Review(ApprovalOperator):
         return super().execute(context)
 
     def _given(self, context: Any) -> dict[str, Any] | None:
-        """An answer that was given but not acted upon.
+        """An answer that was given but not acted upon: asking anew would throw a person's decision away.
 
-        Airflow 3.3.2 can lose one: when the answer comes before its scheduler has noticed that the question was
-        parked, it takes the parked attempt's end for a foreign change and tries the task again; asking anew
-        would throw a person's decision away.
+        Airflow 3.3.2 can lose one. When it comes before the scheduler has noticed that the question was parked, the
+        parked attempt's end is taken for a foreign change and the task is tried again: the answer is found here. When
+        it comes while the question is being parked, `night.hear` has the task tried again, and Airflow keeps the
+        answer with the try before.
         """
         from airflow.sdk.exceptions import AirflowRuntimeError
         from airflow.sdk.execution_time.hitl import get_hitl_detail_content_detail
 
-        if context["ti"].try_number == 1:
+        ti = context["ti"]
+        if ti.try_number == 1:
             return None
-        try:
-            found = get_hitl_detail_content_detail(ti_id=context["ti"].id)
-        except AirflowRuntimeError:
+        with suppress(AirflowRuntimeError):  # this try has not asked yet
+            found = get_hitl_detail_content_detail(ti_id=ti.id)
+            if found.response_received and found.responded_at is not None:
+                who = (found.responded_by_user.id, found.responded_by_user.name) if found.responded_by_user else None
+                return _event(found.chosen_options, found.params_input, found.responded_at, who)
+        with open_client(Settings.current()) as airflow:
+            before = airflow.earlier(ti.dag_id, ti.run_id, ti.task_id, ti.try_number - 1)
+        if not before or not before["response_received"]:
             return None
-        if not found.response_received or found.responded_at is None:
-            return None
-        person = found.responded_by_user
-        return {
-            "timedout": False,
-            "chosen_options": list(found.chosen_options or []),
-            "params_input": found.params_input or {},
-            "responded_at": found.responded_at,
-            "responded_by_user": {"id": person.id, "name": person.name} if person else None,
-        }
+        person, at = before["responded_by_user"], datetime.fromisoformat(before["responded_at"])
+        who = (person["id"], person["name"]) if person else None
+        return _event(before["chosen_options"], before["params_input"], at, who)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
         """Record the answer; ask anew when it is an approval that does not count."""
@@ -139,3 +142,16 @@ class Review(ApprovalOperator):
             return HITLOperator.execute(self, context)
         answer = {**event, "chosen_options": [self.APPROVE if verdict else self.REJECT]}
         return super().execute_complete(context, answer)
+
+
+def _event(
+    chosen: Sequence[str] | None, params: Mapping[str, Any] | None, at: datetime, who: tuple[str, str] | None
+) -> dict[str, Any]:
+    """An answer as Airflow hands it to `execute_complete`."""
+    return {
+        "timedout": False,
+        "chosen_options": list(chosen or []),
+        "params_input": dict(params or {}),
+        "responded_at": at,
+        "responded_by_user": {"id": who[0], "name": who[1]} if who else None,
+    }

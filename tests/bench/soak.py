@@ -36,6 +36,7 @@ import psycopg2
 from memorial_tasks.airflow.client import open_client
 from memorial_tasks.airflow.night import ORDER_DAG
 from memorial_tasks.audit.event import parse_body
+from memorial_tasks.cli.airflow import SETTLED
 from memorial_tasks.database.connection import rows
 from memorial_tasks.database.server import ensure_server, stop_server
 from memorial_tasks.errors import MemorialError, Unavailable
@@ -282,18 +283,22 @@ def open_studio(home: Path, assets: Path, command: str, at_once: int, parallelis
     return RunningStudio(home, environment)
 
 
-def approve(studio: Studio) -> None:
-    """Answer what waits for a person, as an operator's click does. What cannot be answered now waits a moment more."""
-    statement = "SELECT run_id, stage FROM orders WHERE state = 'in_review' AND run_id IS NOT NULL"
-    with studio.transaction() as connection:
-        waiting = rows(connection, statement)
-    if not waiting:
-        return
-    form: dict[str, Any] = {"reason": None, "causes": []}
-    with open_client(studio.settings) as airflow:
-        for row in waiting:
-            with contextlib.suppress(MemorialError):  # not parked yet, answered already, or Airflow is being killed
-                airflow.answer(ORDER_DAG, row["run_id"], row["stage"] or "review_film", "Approve", form)
+@dataclass
+class Reviewer:
+    """Answers what waits for a person as our own command does: once a question has been parked for a while."""
+
+    seen: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def look(self, studio: Studio) -> None:
+        """Answer what can be answered; the rest waits for the next look."""
+        form: dict[str, Any] = {"reason": None, "causes": []}
+        with open_client(studio.settings) as airflow:
+            waiting = airflow.parked(ORDER_DAG, answered=False)
+            self.seen = {question: self.seen.get(question, time.monotonic()) for question in waiting}
+            for (run_id, task), since in self.seen.items():
+                if time.monotonic() - since >= SETTLED:
+                    with contextlib.suppress(MemorialError):  # Airflow is being killed
+                        airflow.answer(ORDER_DAG, run_id, task, "Approve", form)
 
 
 def standings(studio: Studio) -> dict[str, Standing]:
@@ -414,6 +419,7 @@ class Soak:
         trouble = Trouble(running.home, meter, random.Random(self.seed))
         plan = timetable(self.kills, self.kills_within * 60, trouble.chance)
         kills: list[Kill] = []
+        reviewer = Reviewer()
         idle = self._idle(meter)
         before, began, over = meter.total(), time.monotonic(), 0
         with metered(meter):
@@ -423,7 +429,7 @@ class Soak:
                     kills.append(trouble.do(plan.pop(0)[1]))
                     say(f"kill {len(kills)}: {kills[-1].what}, back after {_seconds(kills[-1]):.1f} s")
                 with contextlib.suppress(MemorialError, psycopg2.Error):
-                    approve(studio)
+                    reviewer.look(studio)
                     now_over = sum(one.state in OVER for one in standings(studio).values())
                     if now_over != over:
                         say(f"{now_over} of {len(names)} orders are over")

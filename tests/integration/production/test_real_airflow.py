@@ -11,22 +11,27 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg2
 import pytest
+from psycopg2.extras import Json
 
 from memorial_tasks.airflow.client import AirflowClient
 from memorial_tasks.airflow.environment import airflow_environment
+from memorial_tasks.airflow.night import ORDER_DAG
 from memorial_tasks.consent import acts
 from memorial_tasks.production.studio import Studio, now
 from memorial_tasks.settings import Settings
 from memorial_tasks.steps.contract import STEPS
 from tests.integration.production.conftest import RunningStudio, _free_ports, until
 from tests.support import noop_orders
+from tests.support.pod_studio import settings_of, url_of_airflow
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -50,6 +55,7 @@ class Night:
     first_page: str = ""
     links: dict[str, Any] = field(default_factory=dict)
     sealing: str = ""
+    unheard: list[tuple[str, str]] = field(default_factory=list)
 
 
 class Hook(BaseHTTPRequestHandler):
@@ -134,7 +140,10 @@ def night(running: RunningStudio) -> Night:
     running.memorial("review", "approve", PUBLIC)
     assert until(lambda: asked_at(running, PUBLIC) == "review_film", 240, 1.0)
     _look(story, address)
-    running.memorial("review", "approve", PUBLIC)
+    with AirflowClient(address, "operator", password(running, "operator")) as airflow:
+        _lose_answer(running, airflow)
+        story.unheard = airflow.parked(ORDER_DAG, answered=True)
+        airflow.trigger("memorial_consent_watch", "hears", {})
     assert until(lambda: asked_at(running, PUBLIC) == "review_film_second", 120, 1.0)
     story.refused = running.memorial("review", "approve", PUBLIC, expect=1)
     with AirflowClient(address, "operator", password(running, "operator")) as airflow:
@@ -168,6 +177,21 @@ def _look(story: Night, address: str) -> None:
         story.statuses["film"] = film.status_code
 
 
+def _lose_answer(running: RunningStudio, airflow: AirflowClient) -> None:
+    """What Airflow does to an answer that comes while the question is being parked: stored, and nothing moves."""
+    run, task = f"{PUBLIC}--1", "review_film"
+
+    assert until(lambda: (run, task) in airflow.parked(ORDER_DAG, answered=False), 60)
+    time.sleep(6)  # until the scheduler knows that the question is parked
+    url = url_of_airflow(Studio.open(settings_of(running.environment)).database)
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE hitl_detail SET responded_at = now(), chosen_options = %s, params_input = %s, responded_by = %s"
+            " WHERE ti_id = (SELECT id FROM task_instance WHERE run_id = %s AND task_id = %s)",
+            (Json(["Approve"]), Json({}), Json({"id": "operator", "name": "operator"}), run, task),
+        )
+
+
 def _click_again(story: Night, airflow: AirflowClient) -> None:
     """The same person's click in Airflow itself, past the command's own check."""
     run, task = f"{PUBLIC}--1", "review_film_second"
@@ -188,6 +212,12 @@ def line(night: Night, order: str) -> dict[str, Any]:
 def entries(night: Night, order: str, kind: str) -> list[dict[str, Any]]:
     found = night.studio.memorial("audit", "list", "--order", order, "--type", kind, "--newest", "5000")
     return list(found["entries"])
+
+
+def test_an_answer_that_airflow_let_lie_is_taken_up_by_the_next_watch(night: Night) -> None:
+    assert night.unheard == [(f"{PUBLIC}--1", "review_film")]
+    decided = [one for one in entries(night, PUBLIC, "review.decided") if one["data"]["at"] == "film"]
+    assert [one["decision"] for one in decided] == ["approved", "approved"]
 
 
 def test_the_batch_ends_with_a_line_for_every_order(night: Night) -> None:
