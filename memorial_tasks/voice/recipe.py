@@ -54,7 +54,7 @@ RECIPES = {
     "tiny": Recipe(
         practice=26, first=70, steps=330, duration_steps=120, frame_hidden=96, layers=1, rate=4e-3
     ),  # half a CPU minute; measured better than fewer steps on more practice speech
-    "cpu": Recipe(practice=90, first=300, steps=600, duration_steps=300),
+    "cpu": Recipe(practice=72, first=300, steps=600, duration_steps=250, frame_hidden=160, layers=1),  # a CPU minute
     "production": Recipe(
         practice=300,
         first=1500,
