@@ -204,4 +204,5 @@ def _joined(parts: Sequence[PairSet]) -> PairSet:
         np.concatenate([p.still for p in parts]),
         np.concatenate([p.source + s for p, s in zip(parts, shift, strict=True)]),
         np.concatenate([p.target + s for p, s in zip(parts, shift, strict=True)]),
+        parts[0].patch,
     )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from memorial_tasks.face.networks import RefinerNet, composite
 from memorial_tasks.face.pairs import PairSet
+from memorial_tasks.face.patches import MOUTH, keep_light
 from memorial_tasks.face.pixels import cv2
 from memorial_tasks.face.train import normalise
 
@@ -28,7 +29,7 @@ class Score:
 
 
 def refined(network: RefinerNet, pairs: PairSet) -> Image:
-    """The refiner's pictures for all pairs, uint8 [P, 3, H, W]."""
+    """The refiner's pictures for all pairs as the film would show them, uint8 [P, 3, H, W]."""
     pictures = []
     with torch.inference_mode():
         for start in range(0, len(pairs.inputs), 16):
@@ -36,7 +37,17 @@ def refined(network: RefinerNet, pairs: PairSet) -> Image:
             pictures.append(
                 ((composite(inputs, *network(inputs)) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
             )
+    if pairs.patch == MOUTH.name:
+        pictures = [_lit(made, inputs) for made, inputs in zip(np.concatenate(pictures), pairs.inputs, strict=True)]
+        return np.stack(pictures)
     return np.concatenate(pictures)
+
+
+def _lit(made: Image, inputs: Image) -> Image:
+    """A made mouth uint8 [3, H, W] in the light of its photo (see `keep_light`)."""
+    bent = inputs[:3].astype(np.float32)
+    change = keep_light((made - bent).transpose(1, 2, 0), inputs[6:]).transpose(2, 0, 1)
+    return np.asarray((bent + change).round().clip(0, 255), np.uint8)
 
 
 def score(made: Mapping[str, Image], pairs: Mapping[str, PairSet]) -> Score:

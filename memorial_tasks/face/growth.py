@@ -67,7 +67,7 @@ class Growth:
             for made in (False, True):
                 parts = []
                 for name in names:
-                    one = _only(self.exam[name], int(index))
+                    one = self.exam[name].at(np.array([index]))
                     picture = evaluate.refined(networks[name], one)[0] if made else one.targets[0]
                     height, width = picture.shape[1:]
                     shown = cv2.resize(picture.transpose(1, 2, 0), (TILE // 2, height * (TILE // 2) // width))
@@ -81,8 +81,3 @@ def _tile(picture: Image) -> Image:
     side = max(picture.shape[:2])
     inter = cv2.INTER_AREA if side > TILE else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(picture, None, fx=TILE / side, fy=TILE / side, interpolation=inter), np.uint8)
-
-
-def _only(pairs: PairSet, index: int) -> PairSet:
-    at = slice(index, index + 1)
-    return PairSet(pairs.inputs[at], pairs.targets[at], pairs.still[at], pairs.source[at], pairs.target[at])

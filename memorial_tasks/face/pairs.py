@@ -36,18 +36,26 @@ Points = NDArray[np.float32]
 @dataclass(frozen=True)
 class PairSet:
     """Pairs of one patch: `inputs` uint8 [P, 9, H, W], `targets` uint8 [P, 3, H, W], `still` uint8 [P, 3, H, W] (the
-    source photo in the target's place, unbent), `source`, `target` int [P]: photo numbers."""
+    source photo in the target's place, unbent), `source`, `target` int [P]: photo numbers; `patch`: its name."""
 
     inputs: NDArray[np.uint8]
     targets: NDArray[np.uint8]
     still: NDArray[np.uint8]
     source: NDArray[np.int64]
     target: NDArray[np.int64]
+    patch: str = ""
 
     def of_targets(self, wanted: Sequence[int]) -> "PairSet":
         """Only the pairs whose target photo is among `wanted`."""
         keep = np.isin(self.target, list(wanted))
-        return PairSet(self.inputs[keep], self.targets[keep], self.still[keep], self.source[keep], self.target[keep])
+        return self.at(np.flatnonzero(keep))
+
+    def at(self, index: NDArray[np.int64]) -> "PairSet":
+        """Only the pairs of these numbers."""
+        return PairSet(
+            self.inputs[index], self.targets[index], self.still[index], self.source[index], self.target[index],
+            self.patch,
+        )  # fmt: skip
 
 
 def face_triangles(base: Points) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
@@ -135,7 +143,7 @@ def make_pairs(
                 )
         if progress is not None:
             progress((number + 1) / len(targets), "preparing pairs")
-    return {name: _stacked(found) for name, found in rows.items() if found}
+    return {name: _stacked(found, name) for name, found in rows.items() if found}
 
 
 def make_triples(
@@ -268,9 +276,9 @@ def cut_patch(image: Image, matrix: NDArray[np.float64], size: tuple[int, int]) 
     )
 
 
-def _stacked(rows: Sequence[tuple[Image, Image, Image, int, int]]) -> PairSet:
+def _stacked(rows: Sequence[tuple[Image, Image, Image, int, int]], patch: str) -> PairSet:
     inputs, targets, still, source, target = zip(*rows, strict=True)
-    return PairSet(np.stack(inputs), np.stack(targets), np.stack(still), np.array(source), np.array(target))
+    return PairSet(np.stack(inputs), np.stack(targets), np.stack(still), np.array(source), np.array(target), patch)
 
 
 __all__ = [

@@ -160,19 +160,16 @@ def network_input(warped: Image, reference: Image, raster: NDArray[np.uint8]) ->
 
 
 def keep_light(change: NDArray[np.float32], raster: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """What a network would change in a patch, float32 [H, W, 3], without what is only another photo's light.
+    """What a network would change in a mouth's patch, float32 [H, W, 3], without what is only another photo's light.
 
-    The skin around lips and lids is right as it is: how it would be changed there on the whole is light, and is taken
-    off there and inside; in the opening itself everything stays. `raster` as from `rasters`. Without this a patch of
-    other light ends in a pale rim on the lip's edge."""
+    The skin around the lips is right as it is: how it would be changed there on the whole is light, and is taken off;
+    lips and opening stay as they were made. Without this a patch of other light ends in a pale rim at the lip. Lids are
+    another matter: the whole of their patch is remade when they shut. `raster` as from `rasters`."""
     height = change.shape[0]
-    allowed, opening, part = (plane.astype(np.float32) / np.float32(255) for plane in raster)
+    allowed, opening, lips = (plane.astype(np.float32) / np.float32(255) for plane in raster)
     near = _odd(0.06 * height)
-    inside = cv2.dilate(np.maximum(opening, part), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (near, near)))
-    ring = allowed * (1 - inside)
-    wide = 0.14 * height
-    known = cv2.GaussianBlur(ring, (0, 0), wide)
-    light = cv2.GaussianBlur(change * ring[..., None], (0, 0), wide) / (known + np.float32(0.02))[..., None]
-    edge = cv2.GaussianBlur(inside, (0, 0), 0.03 * height)
-    kept = change - light * (allowed * (1 - opening))[..., None]
-    return np.asarray(kept * np.maximum(edge, inside)[..., None], np.float32)
+    inside = cv2.dilate(np.maximum(opening, lips), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (near, near)))
+    skin, wide = allowed * (1 - inside), 0.14 * height
+    known = cv2.GaussianBlur(skin, (0, 0), wide) + np.float32(0.02)
+    light = cv2.GaussianBlur(change * skin[..., None], (0, 0), wide) / known[..., None]
+    return np.asarray(change - light * skin[..., None], np.float32)

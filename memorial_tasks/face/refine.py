@@ -18,6 +18,7 @@ from memorial_tasks.face import topology as topo
 from memorial_tasks.face.bank import PhotoBank
 from memorial_tasks.face.networks import RefinerNet, composite
 from memorial_tasks.face.patches import (
+    MOUTH,
     PATCHES,
     Patch,
     anchor,
@@ -38,7 +39,7 @@ from memorial_tasks.face.train import load_model, normalise
 Image = NDArray[np.uint8]
 # ipd rms between a shape and the likest photo: full trust below the first, none above the second. Lids are small:
 # half a blink is far from an open eye, and a mean of the two would be a ghost.
-TRUST = {"mouth": (0.030, 0.075), "eyes": (0.010, 0.024)}
+TRUST = {"mouth": (0.028, 0.058), "eyes": (0.010, 0.024)}
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,9 @@ class Refiner:
         with torch.inference_mode():
             inputs = normalise(torch.from_numpy(network_input(cut, same_light(reference, cut, raster), raster))[None])
             made = (composite(inputs, *place.network(inputs)) - inputs[:, :3])[0].numpy().transpose(1, 2, 0)
-        change = keep_light(made * np.float32(127.5), raster) * np.float32(trust)
+        change = made * np.float32(127.5 * trust)
+        if place.patch is MOUTH:
+            change = keep_light(change, raster)
         size = (region.shape[1], region.shape[0])
         wide = cv2.warpAffine(
             change, local, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_CONSTANT

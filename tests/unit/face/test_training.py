@@ -265,8 +265,7 @@ def test_another_photos_light_is_not_laid_on_the_skin_around_the_lips_but_teeth_
     light = np.full((96, 128, 3), 14, np.float32) * (raster[0] > 0)[..., None]
     kept = keep_light(light, raster)
     assert np.abs(kept[24, 50:78]).max() < 2  # skin above the lip
-    assert np.abs(kept[36, 50:78]).max() < 3  # the lip itself
     assert kept[48, 50:78].min() > 12  # what is seen in the opening
     crease = np.zeros((96, 128, 3), np.float32)
     crease[36:38, 40:88] = -60
-    assert np.abs(keep_light(crease, raster) - crease)[36:38, 40:88].max() < 12  # a fold of the lip is drawn
+    assert np.abs(keep_light(crease, raster) - crease)[36:38, 40:88].max() < 3  # a fold of the lip is drawn
