@@ -99,6 +99,7 @@ def test_subtitles_stand_under_the_picture_and_in_it_when_it_fills_the_screen(ta
     assert page.evaluate("document.fullscreenElement !== null")
     assert modes(page) == ["showing", "disabled"]
     page.evaluate("document.exitFullscreen()")
+    page.wait_for_function("document.getElementById('film').textTracks[0].mode !== 'showing'")  # after its event
     assert modes(page) == ["hidden", "disabled"]
     page.select_option("#tracks", "")
     assert modes(page) == ["disabled", "disabled"]

@@ -9,7 +9,7 @@ from memorial_tasks.database import registry
 from memorial_tasks.domain.words import OrderState
 from memorial_tasks.production.studio import Studio, Who
 from memorial_tasks.settings import Settings
-from tests.bench.soak import approve, entries, standings
+from tests.bench.soak import entries, standings
 from tests.bench.verdict import Standing
 from tests.integration.consent.conftest import House
 
@@ -48,9 +48,3 @@ def test_the_log_is_read_with_step_and_result_key(house: House) -> None:
     assert [(one.order, one.step, one.key) for one in found] == [("order-1", "ingest", "a" * 64)]
     numbers = [entry.number for entry in entries(house.studio)]
     assert numbers == sorted(numbers)
-
-
-def test_where_nothing_waits_nobody_is_asked(house: House) -> None:
-    house.enter("order-1")
-    approve(house.studio)  # would fail: no Airflow runs here
-    assert standings(house.studio)["order-1"].state == "submitted"
