@@ -85,6 +85,14 @@ def modes(page: Any) -> list[str]:
     return page.evaluate("[...document.getElementById('film').textTracks].map(track => track.mode)")
 
 
+def changed(page: Any, act: str) -> None:
+    """Enter or leave full screen and stay until the page was told: the act's own promise may be kept before that."""
+    page.evaluate(
+        "new Promise(done => { document.addEventListener('fullscreenchange', () => setTimeout(done), {once: true});"
+        f" {act}; }})"
+    )
+
+
 def test_subtitles_stand_under_the_picture_and_in_it_when_it_fills_the_screen(tab: tuple[Any, list[str]]) -> None:
     page, _ = tab
     page.click("#begin")
@@ -95,11 +103,10 @@ def test_subtitles_stand_under_the_picture_and_in_it_when_it_fills_the_screen(ta
     before = page.locator("#tracks").bounding_box()["y"]
     page.evaluate("document.getElementById('words').textContent = 'one\\ntwo'")
     assert page.locator("#tracks").bounding_box()["y"] == before, "the page jumps with every second row"
-    page.evaluate("document.getElementById('film').requestFullscreen()")
+    changed(page, "document.getElementById('film').requestFullscreen()")
     assert page.evaluate("document.fullscreenElement !== null")
     assert modes(page) == ["showing", "disabled"]
-    page.evaluate("document.exitFullscreen()")
-    page.wait_for_function("document.getElementById('film').textTracks[0].mode !== 'showing'")  # after its event
+    changed(page, "document.exitFullscreen()")
     assert modes(page) == ["hidden", "disabled"]
     page.select_option("#tracks", "")
     assert modes(page) == ["disabled", "disabled"]
