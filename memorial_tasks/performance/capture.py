@@ -20,8 +20,10 @@ LEAST_SECONDS: Final = 8.0
 HALF_TRUST: Final = 30.0  # seconds after which what was seen counts as much as what is usual
 # People's average, measured with `face.track` on one clip each of ten speakers of the GRID corpus (medians).
 USUAL_SWAY: Final = 7.0  # degrees a second: median speed of the head, the tracker's own unrest included
-USUAL_BROW: Final = 0.0063  # ipd: spread of the brows' height
+USUAL_BROW: Final = 0.0057  # ipd: spread of the brows' height over `WINDOW`, between blinks
 USUAL_JAW: Final = 0.14  # ipd: 95th percentile of the lips' opening
+WINDOW: Final = 3.0  # seconds: over longer times a head that turns looks like brows that move
+NEAR: Final = 0.10  # seconds around a lid that falls in which the brows go with it
 GAP: Final = 0.25  # seconds between two rows that are not one stretch any more
 Column = NDArray[np.float64]
 
@@ -53,7 +55,7 @@ def learn(columns: Sequence[str], rows: Sequence[Sequence[float]]) -> Habits | N
     return Habits(
         blinks_per_minute=round(float(np.clip(towards(blinks, usual), 4, 45)), 2),
         head_gain=_gain(towards(float(np.median(sway)) / USUAL_SWAY, 1.0)),
-        brow_gain=_gain(towards(_spread(seen["brow"]) / USUAL_BROW, 1.0)),
+        brow_gain=_gain(towards(_liveliness(seen, whole) / USUAL_BROW, 1.0)),
         jaw_gain=round(float(np.clip(towards(float(np.percentile(seen["mouth"], 95)) / USUAL_JAW, 1.0), 0.75, 1.2)), 3),
         # a smile that lifts one corner more: in corner heights, of which a full smile is 0.085
         smile_lean=round(float(np.clip(trust * (lean - calm) / 0.085, -0.6, 0.6)), 3),
@@ -82,6 +84,23 @@ def save(habits: Habits, path: Path) -> None:
 def load(path: Path) -> Habits:
     """Reads what `save` wrote."""
     return Habits(**json.loads(path.read_text()))
+
+
+def _liveliness(seen: dict[str, Column], whole: NDArray[np.bool_]) -> float:
+    """How far the brows move between blinks: the median over windows of what they spread in each."""
+    lids = (seen["eye_right"] + seen["eye_left"]) / 2
+    stretch = np.concatenate([[0], np.cumsum(~whole)])
+    found = []
+    for number in range(int(stretch[-1]) + 1):
+        here = np.flatnonzero(stretch == number)
+        time = seen["time"][here] - seen["time"][here[0]]
+        falling = time[lids[here] < 0.75 * np.percentile(lids[here], 70)]
+        calm = (np.abs(time[:, None] - falling[None]) > NEAR).all(axis=1)
+        for begin in np.arange(0, time[-1] - 0.9 * WINDOW, WINDOW):
+            inside = calm & (time >= begin) & (time < begin + WINDOW)
+            if inside.sum() >= 10:
+                found.append(_spread(seen["brow"][here[inside]]))
+    return float(np.median(found)) if found else USUAL_BROW
 
 
 def _spread(values: Column) -> float:

@@ -20,11 +20,13 @@ from memorial_tasks.performance.visemes import REST_PRESS, is_silence, lip_curve
 Curve = NDArray[np.float64]
 PHRASE_GAP: Final = 0.12  # seconds of silence that end a phrase
 HEAD_LIMIT: Final = 5.5  # degrees
-# How much brows and silent lips move of themselves. Both were set against tracked clips of a person (GRID): a brow that
-# only moves on accents shows less than half of a person's motion, and lips that rest without any look painted.
-BROW_UNREST: Final = 0.18
+# How much brows and silent lips move of themselves, set against tracked clips of a person (GRID). The brows' unrest
+# goes with the voice and comes back to nothing within a second, so that however lively it is it does not blur what an
+# emotion does to them.
+BROW_UNREST: Final = 0.27
+BROW_RETURN: Final = 0.30  # seconds
 LIP_UNREST: Final = 0.038
-PARTED: Final = 0.33  # jaw: lips part for the breath before a phrase
+PARTED: Final = 0.50  # jaw: lips part for the breath before a phrase and stay so until it begins
 
 
 class Mien(NamedTuple):
@@ -110,7 +112,7 @@ def perform(
 
     curves = lip_curves(timing.phones, ticks, RATE_HZ, _jaw_gain(sound, mien, habits), lead_in)
     curves["jaw_open"] = _resting(curves, speaking, random["lips"])
-    curves |= _expression(mien, accents, speaking, habits, random["brow"])
+    curves |= _expression(mien, accents, sound.loudness, speaking, habits, random["brow"])
     target = _gaze_target(timing, plan, lead_in, ticks)
     curves["gaze_x"], curves["gaze_y"] = life.gaze(target, ticks, RATE_HZ, random["gaze"])
     times = life.blink_times(speaking, ends, RATE_HZ, random["blink"], habits.blinks_per_minute)
@@ -210,7 +212,10 @@ def _resting(curves: dict[str, Curve], speaking: Curve, random: np.random.Genera
     breath before a phrase. Closures stay closed."""
     ticks = len(speaking)
     breaths = _breaths(speaking)
-    parted = life.bumps([breath - 0.10 for breath in breaths], [PARTED] * len(breaths), 0.60, 0.16, ticks, RATE_HZ)
+    sizes = [PARTED] * len(breaths)
+    taken = life.bumps([breath - 0.28 for breath in breaths], sizes, 0.38, 0.60, ticks, RATE_HZ)
+    held = life.bumps(breaths, sizes, 0.60, 0.14, ticks, RATE_HZ)
+    parted = np.minimum(np.maximum(taken, held), PARTED)
     drift = LIP_UNREST * np.abs(1 + life.wander(ticks, RATE_HZ, 0.9, random))
     silent = 1 - life.smooth(speaking, 0.06, RATE_HZ)
     shut = np.clip((curves["lip_press"] - REST_PRESS) / (1 - REST_PRESS), 0, 1)
@@ -226,13 +231,19 @@ def _breaths(speaking: Curve) -> list[float]:
 
 
 def _expression(
-    mien: dict[str, Curve], accents: Sequence[Accent], speaking: Curve, habits: Habits, random: np.random.Generator
+    mien: dict[str, Curve],
+    accents: Sequence[Accent],
+    loudness: Curve,
+    speaking: Curve,
+    habits: Habits,
+    random: np.random.Generator,
 ) -> dict[str, Curve]:
     ticks = len(speaking)
     times, sizes = [a.time for a in accents], [a.size for a in accents]
     raised = life.bumps(times, sizes, 0.14, 0.26, ticks, RATE_HZ) * mien["motion"] * habits.brow_gain
-    unrest = BROW_UNREST * life.wander(ticks, RATE_HZ, 0.35, random) * habits.brow_gain
-    restless = unrest * (0.4 + 0.6 * life.smooth(speaking, 0.3, RATE_HZ))
+    voiced = 0.35 + 0.65 * np.clip(life.smooth(loudness, 0.10, RATE_HZ), 0, 1)
+    unrest = BROW_UNREST * life.wander(ticks, RATE_HZ, 0.35, random) * voiced * habits.brow_gain
+    restless = unrest - life.smooth(unrest, BROW_RETURN, RATE_HZ)
     talk = life.smooth(speaking, 0.15, RATE_HZ)
     smile = (mien["smile"] + habits.smile_bias) * (1 - 0.18 * talk)
     return {

@@ -5,6 +5,9 @@ how strongly each of them insists (dominance, Cohen & Massaro 1993). Measured ag
 clips: phone steps r = .60, with the 40 ms Gaussian .66, exponential dominance .59 to .63; an anticipation
 lead of 80 ms lowers r from .66 to .55, so there is none. Lips and jaw are separate axes (JALI, 2016).
 How far close sounds open (ee, s, sh, r, w) was set by the mean tracked opening of each sound in 16 GRID clips.
+Blurred and mixed, targets shrink, and a mouth that is open a little shows more teeth than dark: `shown` gives back what
+is lost, so that lips are seen to open as far as a person's. (Median opening while speaking, in distances between the
+eyes, 12 clips: the person 0.077, ours without it 0.040.)
 Closures are not blurred: bilabials always meet and labiodentals always tuck, for longer than one picture at
 25 fps, because a missing closure is what viewers notice first.
 """
@@ -22,6 +25,7 @@ SIGMA: Final = 0.040
 HOLD: Final = 0.048  # shortest full closure in seconds: longer than one picture at 25 fps
 ATTACK: Final = 0.060
 RELEASE: Final = 0.050
+WIDEST, HALF, STEEP = 0.92, 0.38, 1.6  # of `shown`; 0.92 is seen as the widest 3 % of a person's pictures are
 SILENCES: Final = frozenset({"SIL", "SP", "SPN", "PAU", "", "+BREATH+", "+NOISE+"})
 REST_PRESS: Final = 0.2  # lips of a resting mouth touch lightly
 
@@ -175,7 +179,7 @@ def lip_curves(
         lip_sum[low:high] += weight * pose.lip_weight
         if 0 < pose.press < 1:
             press_base[low:high] += weight * pose.press
-    jaw = jaw / jaw_sum * gain
+    jaw = shown(jaw / jaw_sum * gain)
     press, tuck = np.clip(press_base, 0, REST_PRESS), np.zeros(ticks)
     _close(press, [s for s in cut if s.pose.press == 1], rate)
     _close(tuck, [s for s in cut if s.pose.tuck == 1], rate)
@@ -188,6 +192,13 @@ def lip_curves(
         "lip_press": press,
         "lip_tuck": tuck * (1 - shut),
     }
+
+
+def shown(jaw: Curve) -> Curve:
+    """How far the jaw opens for a mixed target: nothing stays nothing, 0.3 becomes 0.46, and a long open vowel opens no
+    wider than `WIDEST`. Fitted to the quantiles of the lips' opening in 12 tracked GRID clips of a person against ours
+    of the same words."""
+    return np.asarray(WIDEST * (1 - np.exp(-((np.maximum(jaw, 0) / HALF) ** STEEP))), np.float64)
 
 
 def _with_rest(cut: list[Segment], end: float) -> list[Segment]:
