@@ -55,6 +55,7 @@ class _Speech:
     held_out: tuple[Utterance, ...]
     own: _Rows
     practice: _Rows
+    native: tuple[TimedRow, ...]  # the practice in the person's language
     mean: Frames
     std: Frames
 
@@ -78,7 +79,8 @@ def train_voice(
     save_checkpoint()
     mean, std = statistics(learn)
     own = [(u.timed, np.asarray((u.frames - mean) / std, np.float32)) for u in learn]
-    speech = _Speech(learn, held_out, own, to_person(practice, learn, mean, std), mean, std)
+    native = tuple(timed for timed, _ in practice if {word.language for word in timed.row.words} == {corpus.language})
+    speech = _Speech(learn, held_out, own, to_person(practice, learn, mean, std), native, mean, std)
     path = checkpoints / ("voice-training.safetensors" if base is None else "voice-tuning.safetensors")
     torch.manual_seed(seed)
     if base is None:
@@ -122,7 +124,7 @@ def _from_nothing(
     heard = phone_pairs([u.timed for u in speech.learn])
     examples = [example(timed, frames, PERSON) for timed, frames in speech.own]
     examples += [example(timed, frames, PRACTICE) for timed, frames in speech.practice]
-    mix = float(np.clip(unheard([timed for timed, _ in speech.practice], heard), recipe.mix, 0.6))
+    mix = float(np.clip(unheard(speech.native, heard), recipe.mix, 0.6))
     sizes = Sizes(
         len(PHONES),
         DESCRIPTION,

@@ -7,12 +7,12 @@ pocketsphinx with its bundled English model, a weak one: only the difference to 
 Likeness is the cosine to the mean Resemblyzer embedding of recordings the model has learned from. From grid-s1 60 clips
 of 3 s are learned from; his enrolment is the mean of twenty of them, that of the nine others their one clip each.
 
-The parts: ``front`` (readings against the AISHELL-3 table), ``person`` (4.3 minutes of kathleen), ``minute`` (54 s of
-her), ``grid``, ``words`` (500 sentences with the voice of ``person``); about eight minutes of one core. Only on
-request: ``base`` (a base voice of both languages trained on her and on aishell3, kathleen learned on top of it, and the
+The parts: ``front`` (readings against the AISHELL-3 table), ``peers`` (the rows beside her voice), ``person`` (4.3
+minutes of her), ``minute`` (54 s of her), ``grid``, ``words`` (500 sentences with the voice of ``person``); about twelve
+minutes of one core. Only on request: ``base`` (a base voice of both languages trained on her and on aishell3, kathleen learned on top of it, and the
 30 aishell3 sentences spoken again; MEMORIAL_BENCH_BASE_MINUTES of her, 10 unless said) and ``vocoder`` (the GAN
 vocoder's curve over MEMORIAL_BENCH_VOCODER_S CPU seconds). Parts asked for by name leave the figures of the others as
-they stand in build/bench.json. PESQ (ITU-T P.862.2) is measured where the package ``pesq`` is installed, which is no
+they stand in build/bench.json; with MEMORIAL_BENCH_SCRATCH, a folder, a run that is cut off goes on. PESQ (ITU-T P.862.2) is measured where the package ``pesq`` is installed, which is no
 part of the project; flite likewise.
 
     python -m tests.bench voice
@@ -66,7 +66,7 @@ REAL = Path(
     os.environ.get("MEMORIAL_BENCH_REAL") or os.environ.get("MEMORIAL_REAL") or REPOSITORY.parent / "shared" / "real"
 )
 FIGURES = REPOSITORY / "build" / "bench.json"
-PARTS, ON_REQUEST = ("front", "person", "minute", "grid", "words"), ("base", "vocoder")
+PARTS, ON_REQUEST = ("front", "peers", "person", "minute", "grid", "words"), ("base", "vocoder")
 TEST, TRAIN, MINUTE = slice(0, 30), slice(60, 146), slice(60, 80)
 GRID_TRAIN, GRID_TEST, GRID_ENROL = slice(0, 60), slice(60, 80), slice(0, 20)
 Pairs = list[tuple[Path, str]]
@@ -205,15 +205,19 @@ class _Kathleen:
         self.ear, self.out = ear, out
 
     def row(self, name: str, waves: list[Wave]) -> None:
-        """Word errors and likeness of one row of the table."""
+        """Word errors and likeness of one row of the table; nothing where a run cut off has kept them."""
+        if f"voice.similarity{name}" in _kept():
+            return
         self.out[f"voice.wer{name}"] = self.ear.word_error_rate(waves, self.texts)
         self.out[f"voice.similarity{name}"] = self.ear.likeness(waves, self.person)
         _say(f"row {name or 'tier 0'}: {self.out[f'voice.wer{name}']:.3f} {self.out[f'voice.similarity{name}']:.3f}")
+        _keep(self.out)
 
 
-def _person(her: _Kathleen) -> VoiceModel:
-    """The rows beside her own voice, and the voice learned from 4.3 minutes."""
+def _peers(her: _Kathleen) -> None:
+    """The rows beside her own voice: her recordings, copies of them, two programs that speak, and other people."""
     out = her.out
+    her.row("_natural", her.natural)
     pitch = pitch_range(her.natural)
     her.row("_copy", [resynthesise(analyse(wave, pitch)) for wave in her.natural])
     with Espeak() as espeak:
@@ -221,14 +225,6 @@ def _person(her: _Kathleen) -> VoiceModel:
     her.row("_espeak", [resample(item.audio, item.rate, RATE) for item in speech])
     if flite := _flite(her.texts):
         her.row("_flite", flite)
-    model, _, out["voice.prepare_s"], out["voice.train_s"] = _learn(her.pairs[TRAIN])
-    started = time.process_time()
-    spoken = _speak(model, her.texts)
-    out["voice.rtf"] = (time.process_time() - started) / (sum(line.wave.size for line in spoken) / RATE)
-    out["voice.lines_remade"] = float(np.mean([line.tries > 1 for line in spoken]))
-    out["voice.lines_unclear"] = float(np.mean([line.unclear > 0 for line in spoken]))
-    her.row("", [line.wave for line in spoken])
-    out["voice.wer_above_natural"] = out["voice.wer"] - out["voice.wer_natural"]
     strangers = sorted((REAL / "librispeech").glob("*.flac"))
     speakers = sorted({path.stem.split("-")[0] for path in strangers})
     means = [
@@ -236,13 +232,31 @@ def _person(her: _Kathleen) -> VoiceModel:
         for one in speakers
     ]
     out["voice.similarity_others"], out["voice.similarity_nearest_other"] = float(np.mean(means)), max(means)
-    return model
+
+
+def _voice(her: _Kathleen) -> VoiceModel:
+    """The voice learned from 4.3 minutes of her, learned once where parts are kept."""
+    with _scratch("person") as folder:
+        if not (folder / "model.safetensors").is_file():
+            model, _, her.out["voice.prepare_s"], her.out["voice.train_s"] = _learn(her.pairs[TRAIN])
+            model.save(folder / "model.safetensors")
+            _keep(her.out)
+        return VoiceModel.load(folder / "model.safetensors")
+
+
+def _person(her: _Kathleen) -> None:
+    model, out = _voice(her), her.out
+    started = time.process_time()
+    spoken = _speak(model, her.texts)
+    out["voice.rtf"] = (time.process_time() - started) / (sum(line.wave.size for line in spoken) / RATE)
+    out["voice.lines_remade"] = float(np.mean([line.tries > 1 for line in spoken]))
+    out["voice.lines_unclear"] = float(np.mean([line.unclear > 0 for line in spoken]))
+    her.row("", [line.wave for line in spoken])
 
 
 def _minute(her: _Kathleen) -> None:
     minute, _, _, her.out["voice.train_s_1min"] = _learn(her.pairs[MINUTE])
     her.row("_1min", [line.wave for line in _speak(minute, her.texts)])
-    her.out["voice.wer_above_natural_1min"] = her.out["voice.wer_1min"] - her.out["voice.wer_natural"]
 
 
 def _words(model: VoiceModel, out: dict[str, float]) -> None:
@@ -455,24 +469,35 @@ def run() -> dict[str, float]:
 
 
 def _standing() -> dict[str, float]:
-    """The figures of an earlier run."""
+    """The figures of an earlier run, and those that a run cut off has kept."""
     found = json.loads(FIGURES.read_text("utf-8")) if FIGURES.is_file() else {}
-    return dict(found.get("voice", {}).get("figures", {}))
+    return dict(found.get("voice", {}).get("figures", {})) | _kept()
+
+
+def _kept() -> dict[str, float]:
+    kept = os.environ.get("MEMORIAL_BENCH_SCRATCH")
+    path = Path(kept) / "figures.json" if kept else None
+    return dict(json.loads(path.read_text("utf-8"))) if path and path.is_file() else {}
+
+
+def _keep(out: dict[str, float]) -> None:
+    """Put the figures so far where `_standing` finds them."""
+    if kept := os.environ.get("MEMORIAL_BENCH_SCRATCH"):
+        Path(kept).mkdir(parents=True, exist_ok=True)
+        (Path(kept) / "figures.json").write_text(json.dumps(out), "utf-8")
 
 
 def _speech(asked: list[str], out: dict[str, float]) -> None:
     her = _Kathleen(_Ear(), out)
-    if "voice.wer_natural" not in out:
-        her.row("_natural", her.natural)
-    if "person" in asked or "words" in asked:
-        model = _person(her)
-        if "words" in asked:
-            _words(model, out)
-    if "minute" in asked:
-        _minute(her)
-    if "grid" in asked and (REAL / "grid-s1").is_dir():
-        _grid(her)
-    if "base" in asked:
-        _base(her)
-    if "vocoder" in asked:
-        _vocoder(her)
+    parts: dict[str, Callable[[], None]] = {
+        "peers": lambda: _peers(her), "person": lambda: _person(her), "minute": lambda: _minute(her),
+        "grid": lambda: _grid(her), "words": lambda: _words(_voice(her), out), "base": lambda: _base(her),
+        "vocoder": lambda: _vocoder(her),
+    }  # fmt: skip
+    for name, part in parts.items():
+        if name in asked:
+            part()
+            _keep(out)
+    for name in ("", "_1min"):
+        if {f"voice.wer{name}", "voice.wer_natural"} <= out.keys():
+            out[f"voice.wer_above_natural{name}"] = out[f"voice.wer{name}"] - out["voice.wer_natural"]
