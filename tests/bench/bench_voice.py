@@ -8,12 +8,13 @@ Likeness is the cosine to the mean Resemblyzer embedding of recordings the model
 of 3 s are learned from; his enrolment is the mean of twenty of them, that of the nine others their one clip each.
 
 The parts: ``front`` (readings against the AISHELL-3 table), ``peers`` (the rows beside her voice), ``person`` (4.3
-minutes of her), ``minute`` (54 s of her), ``grid``, ``words`` (500 sentences with the voice of ``person``); about twelve
-minutes of one core. Only on request: ``base`` (a base voice of both languages trained on her and on aishell3, kathleen learned on top of it, and the
-30 aishell3 sentences spoken again; MEMORIAL_BENCH_BASE_MINUTES of her, 10 unless said) and ``vocoder`` (the GAN
-vocoder's curve over MEMORIAL_BENCH_VOCODER_S CPU seconds). Parts asked for by name leave the figures of the others as
-they stand in build/bench.json; with MEMORIAL_BENCH_SCRATCH, a folder, a run that is cut off goes on. PESQ (ITU-T P.862.2) is measured where the package ``pesq`` is installed, which is no
-part of the project; flite likewise.
+minutes of her), ``minute`` (54 s of her), ``grid``, ``words`` (500 sentences with the voice of ``person``); about
+twelve minutes of one core. Only on request: ``base`` (a base voice of both languages trained on her and on aishell3,
+kathleen learned on top of it, and the 30 aishell3 sentences spoken again; MEMORIAL_BENCH_BASE_MINUTES of her, 10 unless
+said) and ``vocoder`` (the GAN vocoder's curve over MEMORIAL_BENCH_VOCODER_S CPU seconds). Parts asked for by name leave
+the figures of the others as they stand in build/bench.json; with MEMORIAL_BENCH_SCRATCH, a folder, a run that is cut
+off goes on. PESQ (ITU-T P.862.2) is measured where the package ``pesq`` is installed, which is no part of the project;
+flite likewise.
 
     python -m tests.bench voice
     MEMORIAL_BENCH_VOICE=person,words python -m tests.bench voice
