@@ -112,9 +112,9 @@ def test_training_starts_from_the_base_and_the_card_names_it(tmp_path: Path, mon
     starts: list[Any] = []
     train = learn.train
 
-    def seen(*arguments: Any) -> Any:
+    def seen(*arguments: Any, **more: Any) -> Any:
         starts.append(arguments[8])
-        return train(*arguments)
+        return train(*arguments, **more)
 
     monkeypatch.setattr(learn, "train", seen)
     card = learn.learn_face(

@@ -57,7 +57,7 @@ def test_it_learns_to_tell_broken_triples_from_real_ones(
     learn, unseen = slice(0, -3), slice(-3, None)
     critic = MotionCritic(8)
     optimiser = torch.optim.Adam(critic.parameters(), 1e-3, betas=(0.5, 0.999))
-    for _ in range(40):
+    for _ in range(70):
         teach(critic, optimiser, moving[learn], spoilt(moving[learn]), rasters[learn], 5.0)
     critic.eval()
     with torch.no_grad():
