@@ -1,18 +1,21 @@
-"""How a talking face moves, in numbers that need no download: the four of THEval that are landmarks and sound only.
+"""Is what is seen alive as the person is? Measures that need no downloaded network, after THEval (Quignon et al. 2025,
+arXiv 2511.04520).
 
-THEval (CVPR 2026 Findings) compares a generated video with people's own videos, so a figure is good when it is near the
-ground truth's, neither above nor below. Its definitions, on the mesh of `face.landmarks`; lengths in distances between
-the eyes ("ipd"):
+Each figure is compared with the same figure of the person's own clips: a face is right when it is near the ground
+truth's, neither above nor below. The definitions are THEval's, on the mesh of `face.landmarks` (MediaPipe's, as theirs
+is); lengths in distances between the eyes ("ipd"), each figure the mean over clips:
 
 - ``lip_sync``: mean absolute difference of the lips' opening and of the sound's level (RMS over 50 ms), both stretched
-  to 0..1 over the clip, while the person speaks;
-- ``silent_lips``: median absolute deviation of the opening in silences of at least 0.3 s;
+  to 0..1 over the pictures in which the person speaks, and only those;
+- ``silent_lips``: median distance of the opening from its mean in silences of at least 0.3 s;
 - ``lip_dynamics``: standard deviation over time of the distances between all pairs of lip points, mean of the pairs;
-- ``brow_dynamics``: mean change of the distance between brows and eyes from one picture to the next.
+- ``brow_dynamics``: mean change, from one picture to the next, of the distance between a brow's middle and the middle
+  of its eye's outline, of the right side and of the left.
 
-Beside them ``closed``, the share of m, b and p at which the lips are seen to meet. Rendered pictures are measured
-through the same lens as the person's: at the clips' size and through their codec (MPEG-1), because the tracker's own
-unrest, which grows with both, is a part of every figure.
+What tells whether lips belong to a sound is how they fare against the wrong one, see `against`. Beside them ``closed``,
+the share of m, b and p at which the lips are seen to meet. Rendered pictures are measured through the same lens as the
+person's: at the clips' size and through their codec (MPEG-1), because the tracker's own unrest, which grows with both,
+is a part of every figure.
 """
 
 import tempfile
@@ -37,24 +40,33 @@ FPS = 25
 LONG_SILENCE = 0.3
 MET = 0.03  # ipd: lips nearer than this are seen as closed; a tracked shut mouth reads 0.01 to 0.02
 LONGEST_CLOSURE = 0.05  # seconds from which a closure must be seen: a shorter one may fall between two pictures
+SHIFTS = (-1.2, -1.0, -0.8, -0.6, -0.4, 0.4, 0.6, 0.8, 1.0, 1.2)  # seconds by which the broken control is late
 MEASURES = ("lip_sync", "silent_lips", "lip_dynamics", "brow_dynamics")
 LIPS = sorted({*topo.LIP_UPPER_OUTER, *topo.LIP_LOWER_OUTER, *topo.LIP_UPPER_INNER, *topo.LIP_LOWER_INNER})
+INNER = topo.LIP_UPPER_INNER[1:9], topo.LIP_LOWER_INNER[1:9]  # the pairs of which THEval takes the opening
+SIDES = (
+    (topo.RIGHT_BROW, (*topo.RIGHT_UPPER[0], *topo.RIGHT_LOWER[0])),
+    (topo.LEFT_BROW, (*topo.LEFT_UPPER[0], *topo.LEFT_LOWER[0])),
+)
 Sound = NDArray[np.float32]
+Series = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Tracked:
-    """One clip's face: `opening` float64 [N] and `brow` [N] in ipd, `lips` float64 [N, L, 2] in ipd."""
+    """One clip's face: `met` float64 [N], the gap at the middle of the lips; `opening` [N], the mean gap of the inner
+    lips; `lips` [N, L, 2], their points; `brows` [N, 2], the height of the right and of the left brow. All in ipd."""
 
-    opening: NDArray[np.float64]
-    brow: NDArray[np.float64]
+    met: Series
+    opening: Series
     lips: NDArray[np.float64]
+    brows: NDArray[np.float64]
 
 
 def track(frames: Iterable[NDArray[np.uint8]], models: Any) -> Tracked | None:
     """The face followed through a clip; None when it is lost. It is detected once: whoever sits still before a camera
     stays in that box, and a box found anew would jump."""
-    opening, brow, lips = [], [], []
+    meshes: list[NDArray[np.float32]] = []
     face: Any = None
     for frame in frames:
         if face is None:
@@ -65,15 +77,24 @@ def track(frames: Iterable[NDArray[np.uint8]], models: Any) -> Tracked | None:
         mesh = models.mesh(frame, face)
         if mesh.score < 0.5:
             return None
-        points = np.asarray(mesh.points, np.float32)
-        ipd = geo.interocular(points)
-        right, left = geo.eye_centres(points)
-        down = np.array([-(left - right)[1], (left - right)[0]]) / max(float(np.linalg.norm(left - right)), 1e-6)
-        brows = points[[*topo.RIGHT_BROW, *topo.LEFT_BROW], :2].mean(axis=0)
-        opening.append(geo.mouth_opening(points))
-        brow.append(float(((right + left) / 2 - brows) @ down / ipd))
-        lips.append(points[LIPS, :2].astype(np.float64) / ipd)
-    return Tracked(np.array(opening), np.array(brow), np.array(lips)) if opening else None
+        meshes.append(np.asarray(mesh.points, np.float32))
+    return told(np.stack(meshes)) if meshes else None
+
+
+def told(meshes: NDArray[np.float32]) -> Tracked:
+    """What is measured of meshes float32 [N, 478, 3]."""
+    flat = meshes[..., :2].astype(np.float64)
+    right, left = flat[:, [33, 133]].mean(axis=1), flat[:, [362, 263]].mean(axis=1)
+    apart = np.linalg.norm(left - right, axis=1)
+    down = np.stack([(right - left)[:, 1], (left - right)[:, 0]], axis=1) / apart[:, None]
+    gaps = ((flat[:, INNER[1]].mean(axis=1) - flat[:, INNER[0]].mean(axis=1)) * down).sum(axis=1)
+    brows = [np.linalg.norm(flat[:, brow].mean(axis=1) - flat[:, eye].mean(axis=1), axis=1) for brow, eye in SIDES]
+    return Tracked(
+        met=np.array([geo.mouth_opening(mesh) for mesh in meshes]),
+        opening=np.abs(gaps) / apart,
+        lips=flat[:, LIPS] / apart[:, None, None],
+        brows=np.stack(brows, axis=1) / apart[:, None],
+    )
 
 
 def as_filmed(frames: Sequence[NDArray[np.uint8]], like: Path) -> list[NDArray[np.uint8]]:
@@ -125,22 +146,57 @@ def speaking(timing: SpeechTiming, count: int) -> NDArray[np.bool_]:
 def measure(clip: Tracked, sound: Sound, rate: int, timing: SpeechTiming) -> dict[str, float]:
     """The figures of one clip, NaN where it has nothing to say (no long silence, no m, b or p)."""
     count = len(clip.opening)
-    loud, said = _stretched(level(sound, rate, count)), speaking(timing, count)
-    quiet = _long_silences(said)
+    loud, said = level(sound, rate, count), speaking(timing, count)
     pairs = np.linalg.norm(clip.lips[:, :, None] - clip.lips[:, None], axis=3)
     above = np.triu_indices(len(LIPS), 1)
     return {
-        "lip_sync": float(np.abs(_stretched(clip.opening) - loud)[said].mean()),
-        "silent_lips": _deviation(clip.opening, quiet),
+        "lip_sync": apart(clip.opening[said], loud[said]),
+        "silent_lips": _unrest(clip.opening[_long_silences(said)]),
         "lip_dynamics": float(pairs[:, above[0], above[1]].std(axis=0).mean()),
-        "brow_dynamics": float(np.abs(np.diff(clip.brow)).mean()),
-        "closed": closed(clip.opening, timing),
-        "sync_r": float(np.corrcoef(clip.opening, loud)[0, 1]) if clip.opening.std() > 1e-6 else 0.0,
+        "brow_dynamics": float(np.abs(np.diff(clip.brows, axis=0)).mean()),
+        "closed": closed(clip.met, timing),
+        "sync_r": along(clip.opening[said], loud[said]),
     }
 
 
-def closed(opening: NDArray[np.float64], timing: SpeechTiming, late: float = 0.0) -> float:
-    """Share of the m, b and p that last long enough to be seen at which the opening falls under `MET`. `late` is the
+def apart(opening: Series, loud: Series) -> float:
+    """THEval's lip-sync: how far opening and level [N] are from each other, both stretched to 0..1."""
+    return float(np.abs(_stretched(opening) - _stretched(loud)).mean())
+
+
+def along(opening: Series, loud: Series) -> float:
+    """Their correlation."""
+    return float(np.corrcoef(opening, loud)[0, 1]) if min(opening.std(), loud.std()) > 1e-6 else 0.0
+
+
+def against(opening: Series, loud: Series, said: NDArray[np.bool_], others: Sequence[Series]) -> dict[str, float]:
+    """The broken control: the same mouth beside the wrong sound. The sound [N] is played `SHIFTS` seconds beside the
+    mouth, and the mouths of other sentences (`others`, [M] each) are put in its place. ``lip_sync`` and ``sync_r`` are
+    the medians; ``told`` is the share of wrong pairs that fit worse than the right one: 0.5 is chance, 1 is certain."""
+    here = np.flatnonzero(said)
+    wrong = []
+    for shift in SHIFTS:
+        there = here - round(shift * FPS)
+        kept = (there >= 0) & (there < len(opening))
+        if kept.mean() >= 0.5:
+            wrong.append((opening[there[kept]], loud[here[kept]]))
+    wrong += [(np.interp(here, np.arange(len(other)), other), loud[here]) for other in others]
+    found = np.array([apart(*pair) for pair in wrong])
+    return {
+        "lip_sync": float(np.median(found)),
+        "sync_r": float(np.median([along(*pair) for pair in wrong])),
+        "told": float((found > apart(opening[said], loud[said])).mean()),
+    }
+
+
+def closed(opening: Series, timing: SpeechTiming, late: float = 0.0) -> float:
+    """The share of `closures` that are seen, NaN where there is none to see."""
+    seen = closures(opening, timing, late)
+    return float(np.mean(seen)) if seen else float("nan")
+
+
+def closures(opening: Series, timing: SpeechTiming, late: float = 0.0) -> list[bool]:
+    """For each of the m, b and p that last long enough to be seen, whether the opening falls under `MET`. `late` is the
     time of the picture at which the speech begins."""
     seen = []
     for phone in timing.phones:
@@ -149,7 +205,7 @@ def closed(opening: NDArray[np.float64], timing: SpeechTiming, late: float = 0.0
         low, high = int((phone.start + late - 0.03) * FPS), int((phone.end + late + 0.03) * FPS) + 1
         if max(low, 0) < min(high, len(opening)):
             seen.append(bool(opening[max(low, 0) : high].min() < MET))
-    return float(np.mean(seen)) if seen else float("nan")
+    return seen
 
 
 def _stretched(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -157,14 +213,14 @@ def _stretched(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return (values - values.min()) / spread if spread > 1e-6 else np.zeros_like(values)
 
 
-def _long_silences(said: NDArray[np.bool_]) -> list[slice]:
+def _long_silences(said: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The pictures of all silences that are long enough."""
     edges = np.flatnonzero(np.diff(np.concatenate([[True], said, [True]]).astype(int)))
-    spans = [slice(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
-    return [span for span in spans if span.stop - span.start >= LONG_SILENCE * FPS]
+    long = np.zeros(len(said), bool)
+    for low, high in zip(edges[::2], edges[1::2], strict=True):
+        long[low:high] = high - low >= LONG_SILENCE * FPS
+    return long
 
 
-def _deviation(values: NDArray[np.float64], spans: Sequence[slice]) -> float:
-    if not spans:
-        return float("nan")
-    apart = np.concatenate([np.abs(values[span] - np.median(values[span])) for span in spans])
-    return float(np.median(apart))
+def _unrest(values: Series) -> float:
+    return float(np.median(np.abs(values - values.mean()))) if len(values) else float("nan")

@@ -33,7 +33,7 @@ def sound() -> np.ndarray:
 def clip(opening: np.ndarray) -> lifelike.Tracked:
     lips = np.zeros((len(opening), len(lifelike.LIPS), 2))
     lips[:, : len(lifelike.LIPS) // 2, 1] = opening[:, None]
-    return lifelike.Tracked(opening, 0.3 + 0.1 * opening, lips)
+    return lifelike.Tracked(opening, opening, lips, 0.3 + 0.1 * np.stack([opening, -opening], axis=1))
 
 
 def following(sound: np.ndarray) -> np.ndarray:
@@ -50,6 +50,40 @@ def test_a_mouth_that_follows_the_sound_differs_least(timing, sound) -> None:
     assert still["lip_sync"] > good["lip_sync"] + 0.2
     assert still["lip_dynamics"] == still["brow_dynamics"] == still["silent_lips"] == 0
     assert good["lip_dynamics"] > 0.01
+
+
+def test_only_the_right_sound_fits(timing, sound) -> None:
+    """The same mouth beside the wrong sound, or another's beside the right one; a mouth that fits nothing is as good
+    with any."""
+    said, loud = lifelike.speaking(timing, 75), lifelike.level(sound, RATE, 75)
+    others = [np.roll(following(sound), shift) for shift in (9, 14, -11)]
+    good = lifelike.against(following(sound), loud, said, others)
+    assert good["told"] == 1.0
+    assert good["lip_sync"] > 0.2
+    assert good["sync_r"] < 0.5
+    noise = [np.random.default_rng(seed).random(75) for seed in range(20)]
+    assert 0.25 < np.mean([lifelike.against(each, loud, said, others)["told"] for each in noise]) < 0.75
+
+
+def test_loudness_outside_of_speech_does_not_count(timing, sound) -> None:
+    """A slammed door before the first word stretches nothing: levels are stretched over the speech alone."""
+    door = sound.copy()
+    door[: RATE // 4] += 5.0
+    quiet, slammed = (lifelike.measure(clip(following(sound)), wave, RATE, timing) for wave in (sound, door))
+    assert quiet["lip_sync"] == pytest.approx(slammed["lip_sync"], abs=1e-9)
+
+
+def test_a_mesh_is_measured_upright_and_in_its_own_size() -> None:
+    random = np.random.default_rng(0)
+    mesh = random.random((3, 478, 3)).astype(np.float32)
+    mesh[:, [33, 133]], mesh[:, [362, 263]] = (0.0, 0.0, 0.0), (1.0, 0.0, 0.0)
+    mesh[:, list(lifelike.INNER[0]), 1], mesh[:, list(lifelike.INNER[1]), 1] = 2.0, 2.25
+    turn = np.array([[0.8, 0.6, 0], [-0.6, 0.8, 0], [0, 0, 1]], np.float32)
+    straight, tilted = lifelike.told(mesh), lifelike.told(mesh @ turn * np.float32(3))
+    assert straight.opening == pytest.approx([0.25] * 3, abs=1e-5)
+    for one, two in zip(vars(straight).values(), vars(tilted).values(), strict=True):
+        if one.shape != straight.lips.shape:
+            assert one == pytest.approx(two, rel=1e-4)
 
 
 def test_unrest_in_silence_is_measured_in_silence_only(timing, sound) -> None:
