@@ -42,14 +42,19 @@ PODS: Sequence[str] = ("memorial_tasks.airflow.pods", "memorial_tasks.airflow.po
 
 
 def preload(modules: Sequence[str] = MODULES) -> None:
-    """Import the modules, load Airflow's plugins for the task side, read the settings: once for all tasks to come."""
+    """Import the modules, load Airflow's plugins for the task side, read the settings, take the digests of the steps'
+    code: once for all tasks to come. They work with the code of this moment in any case, until the studio restarts."""
     from airflow.sdk.listener import get_listener_manager
 
+    from memorial_tasks.production.graph import INPUTS
     from memorial_tasks.settings import Settings
+    from memorial_tasks.steps.code import code_version
 
     pods = PODS if Settings.current().step_runner == "kubernetes" else ()
     for name in (*modules, *pods):
         importlib.import_module(name)
+    for step in INPUTS:
+        code_version(step)
     get_listener_manager()
 
 

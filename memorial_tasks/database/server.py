@@ -37,10 +37,17 @@ _SOCKET_NAME = ".s.PGSQL.5432"
 _LONGEST_SOCKET_PATH = 100  # the kernel's limit is 107 bytes
 
 
-def database_url(url: str | None, folder: Path) -> str:
+def database_url(url: str | None, folder: Path, *, ask: bool = True) -> str:
     """`url` (from ``MEMORIAL_DATABASE_URL``) when there is one, else that of the embedded server in `folder`,
-    which is started if needed."""
-    return url if url else ensure_server(folder)
+    which is started if needed.
+
+    Without `ask` a living server that calls itself ready is taken at its word: asking costs it a process. For whoever
+    was started by a studio at work, and says `Unavailable` when the first act finds nobody.
+    """
+    if url:
+        return url
+    folder = folder.expanduser().resolve()
+    return url_of(folder) if not ask and _ready(folder) else ensure_server(folder)
 
 
 def ensure_server(folder: Path) -> str:
@@ -284,6 +291,16 @@ def _create_database(url: str) -> None:
                 raise
         finally:
             connection.close()
+
+
+def _ready(folder: Path) -> bool:
+    """What the server's own pid file says, in its last line."""
+    if _postmaster(folder) is None:
+        return False
+    try:
+        return (folder / "postmaster.pid").read_text().split()[-1] == "ready"
+    except (OSError, IndexError):
+        return False
 
 
 def _postmaster(folder: Path) -> int | None:

@@ -55,7 +55,7 @@ class Studio:
         keyring: Keyring = (
             KmsKeyring(settings.keyring, settings.kms_key_id) if settings.kms_key_id else LocalKeyring(settings.keyring)
         )
-        database = database_url(settings.database_url, settings.database_dir)
+        database = database_url(settings.database_url, settings.database_dir, ask=not keep)
         spare = Spare(keep)
         # An unreachable database is told by the first act, with its own remedy.
         with suppress(Unavailable), spare.transaction(database) as connection:

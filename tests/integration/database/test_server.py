@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from memorial_tasks.database.server import ensure_server, socket_folder, stop_server
+from memorial_tasks.database.server import database_url, ensure_server, socket_folder, stop_server
 from memorial_tasks.errors import Unavailable
 
 pytestmark = pytest.mark.integration
@@ -66,6 +66,16 @@ def test_a_crashed_server_is_started_again_with_its_data(home: Path) -> None:
     time.sleep(0.3)
     assert ensure_server(home / "pg") == url
     assert query(url, "SELECT n FROM kept") == 7
+
+
+def test_a_server_that_says_it_is_ready_is_taken_at_its_word_and_a_dead_one_is_started(home: Path) -> None:
+    folder = home / "postgres"
+    url = ensure_server(folder)
+    assert database_url(None, folder, ask=False) == url
+    pid = int((folder / "postmaster.pid").read_text().splitlines()[0])
+    os.kill(pid, signal.SIGKILL)
+    time.sleep(0.3)
+    assert query(database_url(None, folder, ask=False), "SELECT 1") == 1
 
 
 def test_a_pid_file_that_names_another_process_does_not_block(home: Path) -> None:
