@@ -94,8 +94,10 @@ def _liveliness(seen: dict[str, Column], whole: NDArray[np.bool_]) -> float:
     for number in range(int(stretch[-1]) + 1):
         here = np.flatnonzero(stretch == number)
         time = seen["time"][here] - seen["time"][here[0]]
-        falling = time[lids[here] < 0.75 * np.percentile(lids[here], 70)]
-        calm = (np.abs(time[:, None] - falling[None]) > NEAR).all(axis=1)
+        fallen = time[lids[here] < 0.75 * np.percentile(lids[here], 70)]
+        around = np.concatenate([[-np.inf], fallen, [np.inf]])
+        place = np.searchsorted(around, time)
+        calm = np.minimum(around[place] - time, time - around[place - 1]) > NEAR
         for begin in np.arange(0, time[-1] - 0.9 * WINDOW, WINDOW):
             inside = calm & (time >= begin) & (time < begin + WINDOW)
             if inside.sum() >= 10:

@@ -40,6 +40,30 @@ def test_a_lively_head_and_a_quiet_one():
     assert quiet.head_gain < 0.75
 
 
+def with_brows(height, of=120):
+    """The person of `tracked` with other brows: `height` of (times, lids)."""
+    rows = np.array(tracked(of))
+    rows[:, -1] = height(rows[:, 0], rows[:, 1])
+    return rows.tolist()
+
+
+def test_lively_brows_and_still_ones():
+    lively, still = (
+        capture.learn(COLUMNS, with_brows(lambda time, lids, size=size: 0.2 + size * np.sin(time * 4)))
+        for size in (0.016, 0.001)
+    )
+    assert lively.brow_gain > 1.3
+    assert still.brow_gain < 0.7
+
+
+def test_neither_blinks_nor_a_head_that_turns_away_make_lively_brows():
+    """A tracker lifts the brows of whoever blinks, and a head that leans for a minute shortens the face."""
+    blinking = capture.learn(COLUMNS, with_brows(lambda time, lids: np.where(lids < 0.2, 0.23, 0.2)))
+    leaning = capture.learn(COLUMNS, with_brows(lambda time, lids: 0.2 + 0.02 * np.sin(time / 20)))
+    assert blinking.brow_gain < 0.7
+    assert leaning.brow_gain < 0.85
+
+
 def test_a_smile_that_leans_is_found_with_its_side():
     assert capture.learn(COLUMNS, tracked(120, lean=0.3)).smile_lean > 0.15
     assert capture.learn(COLUMNS, tracked(120, lean=-0.3)).smile_lean < -0.15

@@ -201,6 +201,33 @@ def test_brows_rise_on_the_word_that_stands_out(say):
     assert raised[1].max() > raised[0].max() + 0.1
 
 
+def test_brows_move_with_the_voice_and_mean_nothing_by_it(say):
+    """Without an accent's lift they are where they were within a second, so that their mean belongs to the emotion."""
+    timing, sound, rate, plan = say(emotions=(Emotion.NEUTRAL,) * 6, pause=1.5)
+    score = perform(timing, sound, rate, plan, 3)
+    # of the two brow curves the accents have 0.6 and 0.5, the unrest is in both: take the accents out
+    inner, outer = score.curves["brow_inner"], score.curves["brow_outer"]
+    unrest = inner - (outer - inner) / 0.10 * 0.50
+    speaking = np.concatenate(
+        [np.arange(int((line.start + LEAD_IN) * 100), int((line.end + LEAD_IN) * 100)) for line in timing.lines]
+    )
+    silent = np.setdiff1d(np.arange(len(unrest)), speaking)
+    assert unrest[speaking].std() > 1.3 * unrest[silent].std()
+    seconds = [unrest[low : low + 150].mean() for low in range(0, len(unrest) - 150, 150)]
+    assert np.abs(seconds).max() < 0.5 * unrest.std()
+
+
+def test_lips_stay_parted_until_the_phrase_begins(say):
+    timing, sound, rate, plan = say(
+        words=(("all", "AO L"), ("open", "OW P AX N")), emotions=(Emotion.CALM,) * 3, pause=2
+    )
+    score = perform(timing, sound, rate, plan, 1)
+    for line in timing.lines[1:]:
+        before = int((line.start + LEAD_IN) * 100)
+        assert score.curves["jaw_open"][before - 30 : before - 12].min() > 0.3
+        assert score.curves["jaw_open"][before - 120 : before - 70].max() < 0.15
+
+
 def test_habits_are_kept(say):
     timing, sound, rate, plan = say()
     still = perform(timing, sound, rate, plan, 1, Habits(head_gain=0.2))
