@@ -27,7 +27,7 @@ from memorial_tasks.face.corrected import mesh_at, placed
 from memorial_tasks.face.identity import likeness_features, strangers
 from memorial_tasks.face.landmarks import FaceMesh, FaceModels
 from memorial_tasks.face.matte import soft_matte
-from memorial_tasks.face.mouth import TEETH_OPENING, MouthExemplar
+from memorial_tasks.face.mouth import SHOWN, TEETH_OPENING, MouthExemplar
 from memorial_tasks.face.pixels import cv2
 from memorial_tasks.tensors import save_arrays
 
@@ -85,7 +85,7 @@ class PhotoBank:
     @property
     def shows_teeth(self) -> bool:
         """Whether at least one photo can lend the inside of the mouth."""
-        return any(geo.mouth_opening(self.points[i]) >= TEETH_OPENING for i in self.teachers)
+        return any(geo.mouth_opening(self.points[i]) >= SHOWN for i in self.teachers)
 
     @property
     def teachers(self) -> list[int]:
@@ -431,7 +431,7 @@ def _assemble(
                 code="face.no_teeth",
                 severity=Severity.WARNING,
                 value=max(p.opening for p in chosen),
-                limit=TEETH_OPENING,
+                limit=SHOWN,
                 what="no photo shows the teeth, so the mouth opens less and its inside is drawn",
                 remedy="bring a photo or a home video in which the person laughs or speaks",
             )

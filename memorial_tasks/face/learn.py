@@ -15,7 +15,7 @@ from memorial_tasks.face import album, evaluate
 from memorial_tasks.face.bank import PhotoBank, load_bank
 from memorial_tasks.face.base import load_base, tuned
 from memorial_tasks.face.growth import Growth
-from memorial_tasks.face.mouth import TEETH_OPENING
+from memorial_tasks.face.mouth import SHOWN
 from memorial_tasks.face.networks import RefinerNet
 from memorial_tasks.face.pairs import PairSet, held_out, make_pairs, make_triples, sources_of
 from memorial_tasks.face.recipes import Recipe, portrait_config, recipe
@@ -169,7 +169,7 @@ def _warnings(bank: PhotoBank) -> list[Finding]:
             Finding(
                 code="face.no_teeth",
                 severity=Severity.WARNING,
-                limit=TEETH_OPENING,
+                limit=SHOWN,
                 what="no photo shows the teeth: the mouth opens to 60 % and its inside is drawn",
                 remedy="bring a photo or a home video in which the person laughs or speaks",
             )

@@ -18,7 +18,8 @@ from memorial_tasks.face.warp import Region, blend, remap, soft_polygon
 CAVITY = np.array([52.0, 24.0, 22.0], np.float32)  # RGB of a mouth's depth
 SKIN, IVORY = np.array([1.0, 0.76, 0.65]), np.array([0.86, 0.81, 0.70])  # under white light, relative
 MEETING = 0.022  # ipd over which upper and lower part of a narrow mouth meet
-TEETH_OPENING = 0.055  # ipd: from here on a photo can show what is inside
+TEETH_OPENING = 0.055  # ipd: from here on a photo lends something of what is inside
+SHOWN = 0.09  # ipd: one photo at least as open as this shows teeth; a mere slit, opened wide, would be a flat dark hole
 
 
 @dataclass(frozen=True)
@@ -143,9 +144,15 @@ def _seen(
 
 
 def choose(exemplars: Sequence[MouthExemplar], opening: float, width: float) -> list[tuple[float, MouthExemplar]]:
-    """Weights over exemplars for a target mouth; they change smoothly with the shape, so that teeth do not flicker."""
+    """Weights over exemplars for a target mouth; they change smoothly with the shape, so that teeth do not flicker. A
+    drawn one beside photos takes over where the mouth opens much wider than theirs."""
     if not exemplars:
         return []
+    own, drawn = [e for e in exemplars if e.own], [e for e in exemplars if not e.own]
+    if own and drawn:
+        share = float(geo.smoothstep(1.2, 2.0, opening / max(e.opening for e in own)))
+        mixed = [(weight * (1 - share), e) for weight, e in choose(own, opening, width)] + [(share, drawn[0])]
+        return [(weight, e) for weight, e in mixed if weight > 0.01]
     shape = np.array([(e.opening, 0.5 * e.width) for e in exemplars])
     wanted = np.array([max(opening, TEETH_OPENING), 0.5 * width])
     distance = np.sqrt((((shape - wanted) / 0.045) ** 2).sum(axis=1))

@@ -55,7 +55,9 @@ class FaceRenderer:
         portrait, mesh = bank.base, clear_rims(bank.base_points, bank.base)
         height, width = portrait.shape[:2]
         surface = build_surface(mesh, width, height)
-        exemplars = tuple(bank.mouths()) or (drawn_exemplar(portrait, mesh),)
+        exemplars = tuple(bank.mouths())
+        if not bank.shows_teeth:
+            exemplars += (drawn_exemplar(portrait, mesh),)
         limit = 1.0 if bank.shows_teeth else 0.6
         plate = None if alone else clean_plate(portrait, bank.matte)
         rig = Rig(surface, mesh, limit, portrait)

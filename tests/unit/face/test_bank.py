@@ -13,7 +13,7 @@ from memorial_tasks.face.bank import Photo, _assemble, base_score, load_bank, ma
 from memorial_tasks.face.identity import likeness_features
 from memorial_tasks.face.landmarks import DIGESTS, FaceModels
 from memorial_tasks.face.matte import clean_plate
-from memorial_tasks.face.mouth import MouthExemplar, choose
+from memorial_tasks.face.mouth import MouthExemplar, choose, drawn_exemplar
 
 
 def photo(name: str, **pose: float) -> Photo:
@@ -138,3 +138,14 @@ def test_pose_tells_the_turn_of_the_head() -> None:
         centre[2] + x * np.sin(angle) + z * np.cos(angle),
     )
     assert geo.pose(turned).yaw - rest.yaw == pytest.approx(10, abs=0.5)
+
+
+def test_a_photo_whose_lips_are_hardly_apart_shows_no_teeth() -> None:
+    """Opened wide, the slit between such lips would be a flat dark hole; there the inside is drawn."""
+    slit, open_wide = bank([{"jaw_open": 0.22}]), bank([{}, {"jaw_open": 0.5}])
+    assert 0.055 < geo.mouth_opening(slit.points[0]) < 0.09
+    assert not slit.shows_teeth
+    assert open_wide.shows_teeth
+    mouths = [*slit.mouths(), drawn_exemplar(slit.base, slit.base_points)]
+    assert [e.own for _, e in choose(mouths, 0.06, 0.5)] == [True]
+    assert [e.own for _, e in choose(mouths, 0.15, 0.5)] == [False]
