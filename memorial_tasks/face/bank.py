@@ -26,7 +26,7 @@ from memorial_tasks.face import topology as topo
 from memorial_tasks.face.corrected import mesh_at, placed
 from memorial_tasks.face.identity import likeness_features, strangers
 from memorial_tasks.face.landmarks import FaceMesh, FaceModels
-from memorial_tasks.face.matte import soft_matte
+from memorial_tasks.face.matte import soft_matte, without_gaps
 from memorial_tasks.face.mouth import SHOWN, TEETH_OPENING, MouthExemplar
 from memorial_tasks.face.pixels import cv2
 from memorial_tasks.tensors import save_arrays
@@ -418,7 +418,7 @@ def _assemble(
     bank = PhotoBank(
         portrait,
         points,
-        soft_matte(portrait, models.person(portrait)),
+        without_gaps(portrait, soft_matte(portrait, models.person(portrait)), points),
         crops,
         np.stack([p.points for p in chosen]),
         tuple(p.name for p in chosen),

@@ -3,8 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from memorial_tasks.face import topology as topo
 from memorial_tasks.face.pixels import cv2
 
+DISTINCT = 20.0  # Lab: from here on a background is told from hair by its colour
 SPILL = 90.0  # the height of a photo over how many pixels its background's colour may have bled inwards
 
 
@@ -74,6 +76,36 @@ def without_spill(rgb: NDArray[np.uint8], matte: NDArray[np.uint8]) -> NDArray[n
     lab[..., 1:] -= weight[..., None] * line
     cleaned = (cv2.cvtColor(lab, cv2.COLOR_LAB2RGB) * 255).round().clip(0, 255).astype(np.uint8)
     return np.asarray(np.where((matte > 0)[..., None], cleaned, rgb), np.uint8)
+
+
+def without_gaps(
+    rgb: NDArray[np.uint8], matte: NDArray[np.float32], points: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """The matte, float32 [H, W] in 0..1, opened where the background is seen through loose hair beside the face: the
+    segmenter takes what hair encloses for the person. `rgb` uint8 [H, W, 3], `points` the mesh in pixels.
+
+    Only beside the face and above the chin, and only what has the colour of the nearest background, where that is far
+    from the hair's: a shirt or an eye in the colour of the wall stays."""
+    outside = cv2.erode((matte < 0.02).astype(np.uint8), np.ones((5, 5), np.uint8)).astype(np.float32)
+    oval = points[list(topo.OVAL), :2]
+    tall = float(np.ptp(oval[:, 1]))
+    face = np.zeros(matte.shape, np.uint8)
+    cv2.fillPoly(face, [np.round(oval.mean(axis=0) + (oval - oval.mean(axis=0)) * 1.04).astype(np.int32)], 1)
+    beside = (matte > 0.02) & (face == 0) & (np.arange(len(matte))[:, None] < oval[:, 1].max())
+    if not outside.any() or not beside.any():
+        return matte
+    lab = cv2.cvtColor(rgb.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB)
+    wall = _filled(lab, outside)
+    hair = np.median(lab[beside], axis=0)
+    distinct = np.linalg.norm(wall[..., 1:] - hair[1:], axis=2) > DISTINCT
+    away = np.hypot(np.linalg.norm(lab[..., 1:] - wall[..., 1:], axis=2), 0.35 * (lab[..., 0] - wall[..., 0]))
+    seen = (1 - (away - 12) / 10).clip(0, 1) * (beside & distinct)
+    _, marks, stats, _ = cv2.connectedComponentsWithStats((seen > 0.5).astype(np.uint8))
+    large = stats[:, cv2.CC_STAT_AREA] > (0.02 * tall) ** 2
+    large[0] = False
+    near = cv2.dilate(large[marks].astype(np.uint8), np.ones((3, 3), np.uint8))
+    opened = cv2.GaussianBlur((seen * near).astype(np.float32), (0, 0), 0.8)
+    return np.asarray(matte * (1 - opened), np.float32)
 
 
 def _filled(picture: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from drawn import TALKING, bank, mesh, paint
@@ -9,10 +10,11 @@ from drawn import TALKING, bank, mesh, paint
 from memorial_tasks.errors import InputRefused, ModelRefused
 from memorial_tasks.face import bank as banks
 from memorial_tasks.face import geometry as geo
+from memorial_tasks.face import topology as topo
 from memorial_tasks.face.bank import Photo, _assemble, base_score, load_bank, match_colours, save_bank, select
 from memorial_tasks.face.identity import likeness_features
 from memorial_tasks.face.landmarks import DIGESTS, FaceModels
-from memorial_tasks.face.matte import clean_plate
+from memorial_tasks.face.matte import clean_plate, without_gaps
 from memorial_tasks.face.mouth import MouthExemplar, choose, drawn_exemplar
 
 
@@ -149,3 +151,24 @@ def test_a_photo_whose_lips_are_hardly_apart_shows_no_teeth() -> None:
     mouths = [*slit.mouths(), drawn_exemplar(slit.base, slit.base_points)]
     assert [e.own for _, e in choose(mouths, 0.06, 0.5)] == [True]
     assert [e.own for _, e in choose(mouths, 0.15, 0.5)] == [False]
+
+
+def test_a_wall_seen_through_loose_hair_is_not_the_person_but_a_shirt_of_its_colour_is() -> None:
+    points, wall, hair = mesh(), (40, 190, 225), (60, 46, 38)
+    oval = topo.polygon(points, topo.OVAL)
+    left, right, top, chin = (int(v) for v in (*oval[:, 0][[27, 9]], oval[:, 1].min(), oval[:, 1].max()))
+    left, right = min(left, right), max(left, right)
+    picture = np.full((384, 384, 3), wall, np.uint8)
+    picture[max(0, top - 20) : 384, left - 45 : right + 45] = hair
+    cv2.fillPoly(picture, [np.round(oval).astype(np.int32)], (205, 160, 132))
+    gap = np.s_[chin - 60 : chin - 25, right + 12 : right + 30]
+    picture[gap] = wall
+    picture[chin + 20 :, left - 20 : right + 20] = wall  # a shirt
+    matte = np.zeros((384, 384), np.float32)
+    matte[max(0, top - 20) : 384, left - 45 : right + 45] = 1
+    opened = without_gaps(picture, matte, points)
+    assert opened[chin - 50 : chin - 35, right + 17 : right + 25].max() < 0.1
+    assert np.array_equal(opened[chin + 22 :], matte[chin + 22 :])
+    elsewhere = np.abs(opened - matte)
+    elsewhere[chin - 66 : chin - 19, right + 6 : right + 36] = 0
+    assert elsewhere.max() < 0.05
