@@ -9,6 +9,7 @@ from memorial_tasks.face.lids import seam
 from memorial_tasks.face.pixels import cv2
 from memorial_tasks.face.warp import Region, blend, remap, soft_polygon
 
+LIT, BRIGHTEST = 0.93, 1.6  # brightness of a shut lid against the skin between the brows; the most it is raised by
 EYES = (
     (True, topo.RIGHT_EYE, topo.RIGHT_IRIS, topo.RIGHT_UPPER[0]),
     (False, topo.LEFT_EYE, topo.LEFT_IRIS, topo.LEFT_UPPER[0]),
@@ -59,8 +60,29 @@ def paint_eyes(
             inner[9:, 1] -= 0.010 * eye_width
             mask = soft_polygon(inner, region, max(0.6, 0.012 * eye_width))
             canvas[rows, columns] = blend(np.ascontiguousarray(canvas[rows, columns]), eye, mask)
+        if shut > 0.05:
+            _lit(canvas, points, right, shut)
         if shut > 0.55:
             _lash_line(canvas, portrait, mesh[list(upper), :2], seam(points, right), eye_width, (shut - 0.55) / 0.45)
+
+
+def _lit(canvas: NDArray[np.uint8], points: NDArray[np.float32], right: bool, shut: float) -> None:
+    """The unfolded upper lid catches the light. Its skin comes from the fold under the brow, which lay in shadow; a
+    person's is `LIT` as bright as the skin between the brows (27 tracked pictures of shut eyes, GRID)."""
+    height, width = canvas.shape[:2]
+    rings = topo.RIGHT_UPPER if right else topo.LEFT_UPPER
+    line = seam(points, right)
+    outline = np.concatenate([line, points[list(rings[2]), :2][::-1]]).astype(np.float32)
+    span = float(np.linalg.norm(line[-1] - line[0]))
+    region = Region.around(outline, 0.1 * span + 2, width, height)
+    rows, columns = region.slices
+    mask = soft_polygon(outline, region, max(1.0, 0.07 * span))
+    between = np.round(points[[8, 9], :2]).astype(int)
+    skin = canvas[between[:, 1].clip(0, height - 1), between[:, 0].clip(0, width - 1)].astype(np.float32).mean()
+    patch = canvas[rows, columns].astype(np.float32)
+    now = float((patch.mean(axis=2) * mask).sum() / max(float(mask.sum()), 1e-6))
+    gain = 1 + (float(np.clip(LIT * skin / max(now, 1.0), 1.0, BRIGHTEST)) - 1) * shut * mask
+    canvas[rows, columns] = np.clip(patch * gain[..., None] + 0.5, 0, 255).astype(np.uint8)
 
 
 def _lash_line(
@@ -78,7 +100,7 @@ def _lash_line(
     rows, columns = region.slices
     places = np.round(lashes).astype(int)
     found = portrait[places[:, 1].clip(0, portrait.shape[0] - 1), places[:, 0].clip(0, portrait.shape[1] - 1)]
-    colour = np.median(found, axis=0) * 0.6
+    colour = np.median(found, axis=0) * 0.5
     along = np.linspace(0, 1, len(line))
     taper = (np.sin(np.pi * along**0.8) ** 0.7)[:, None]  # broadest towards the outer corner: the longest lashes
     band = _stroke(line, np.ones_like(taper) * max(1.5, 0.035 * eye_width), region, max(0.8, 0.02 * eye_width))
@@ -89,7 +111,7 @@ def _lash_line(
     soft = np.asarray(cv2.GaussianBlur(patch, (0, 0), max(0.9, 0.02 * eye_width)), np.uint8)
     patch = blend(patch, soft, band * share)
     drawn = np.broadcast_to(colour.astype(np.uint8), patch.shape).copy()
-    canvas[rows, columns] = blend(patch, drawn, stroke * np.float32(0.62) * share)
+    canvas[rows, columns] = blend(patch, drawn, stroke * np.float32(0.85) * share)
 
 
 def _stroke(

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from drawn import SIDE, bank, mesh, paint
 
+from memorial_tasks.face import eyes
 from memorial_tasks.face import geometry as geo
 from memorial_tasks.face import topology as topo
 from memorial_tasks.face.lids import ALONG, LASHES, Lids, seam
@@ -98,3 +99,21 @@ def test_a_blink_leaves_everything_but_the_eye_as_it_was(renderer: FaceRenderer)
     assert changed[int(eyes.min()) : int(eyes.max())].max() > 60
     assert changed[int(eyes.max() + 0.45 * ipd) :].max() <= 3
     assert changed[: int(eyes.min() - 0.45 * ipd)].max() <= 3
+
+
+def test_an_unfolded_lid_catches_the_light(renderer: FaceRenderer) -> None:
+    """Skin out of the shadow under the brow is as light as the skin beside it once the eye is shut, half way there when
+    it is half shut, and what is light already stays as it is."""
+    points = renderer.scene.rig.pose({"blink_right": 1.0, "blink_left": 1.0}).points
+    place = np.round((seam(points, True)[16] + points[topo.RIGHT_UPPER[2][3], :2]) / 2).astype(int)
+    seen = []
+    for skin, shadow, shut in ((200, 140, 1.0), (200, 140, 0.5), (200, 200, 1.0), (200, 30, 1.0)):
+        canvas = np.full((SIDE, SIDE, 3), shadow, np.uint8)
+        canvas[:, int(points[9, 0]) - 4 : int(points[9, 0]) + 5] = skin
+        eyes._lit(canvas, points, True, shut)
+        seen.append(int(canvas[place[1], place[0], 0]))
+    lit, half, same, dark = seen
+    assert lit == pytest.approx(eyes.LIT * 200, abs=12)
+    assert 140 < half < lit
+    assert same == 200
+    assert dark <= 30 * eyes.BRIGHTEST + 1, "make-up is not washed off"
