@@ -23,7 +23,7 @@ HEAD_LIMIT: Final = 5.5  # degrees
 # How much brows and silent lips move of themselves, set against tracked clips of a person (GRID). The brows' unrest
 # goes with the voice and comes back to nothing within a second, so that however lively it is it does not blur what an
 # emotion does to them.
-BROW_UNREST: Final = 0.27
+BROW_UNREST: Final = 0.34
 BROW_RETURN: Final = 0.30  # seconds
 LIP_UNREST: Final = 0.038
 PARTED: Final = 0.50  # jaw: lips part for the breath before a phrase and stay so until it begins
