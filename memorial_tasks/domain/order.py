@@ -190,7 +190,8 @@ class Deliver(Record):
 
     size: Literal["720p", "1080p", "2160p"] = "1080p"
     fps: Literal[25, 30] = 25
-    subtitles: tuple[Language, ...] = ()
+    subtitles: tuple[Language, ...] = ()  # tracks that a player shows or hides
+    burn: tuple[Language, ...] = Field(default=(), max_length=2)  # drawn into the picture for good
     formats: tuple[Format, ...] = ("mp4",)
 
 

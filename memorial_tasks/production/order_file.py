@@ -288,10 +288,10 @@ def translation_problems(order: Order, script: tuple[ScriptLine, ...]) -> list[P
         Problem(
             "subtitles.no_text",
             "no text for subtitles in this language",
-            "add the lines under translation, or drop the language from deliver.subtitles",
+            "add the lines under translation, or drop the language from deliver.subtitles and deliver.burn",
             f"translation.{language}",
         )
-        for language in order.deliver.subtitles
+        for language in dict.fromkeys((*order.deliver.subtitles, *order.deliver.burn))
         if language is not order.language and language not in order.translation
     ]
 

@@ -33,6 +33,7 @@ def step_params(settings: Settings, order: OrderRow, step: str) -> dict[str, Any
             "size": size,
             "fps": fps,
             "subtitles": list(deliver.get("subtitles", [])),
+            "burn": list(deliver.get("burn", [])),
             "renditions": [name for name in ("vertical", "vr180") if name in formats],
         },
         "seal": {

@@ -69,6 +69,7 @@ def test_a_right_order_has_no_problems(folder: Path) -> None:
         ({"promised": date(2020, 1, 1)}, "order.promised_past", "promised"),
         ({"translation": {"en-US": ["a", "b"]}}, "translation.lines", "translation.en-US"),
         ({"deliver": {"subtitles": ["en-US"]}}, "subtitles.no_text", "translation.en-US"),
+        ({"deliver": {"burn": ["en-US"]}}, "subtitles.no_text", "translation.en-US"),
     ],
 )
 def test_each_fault_is_named_with_its_field(folder: Path, changes: dict[str, Any], code: str, field: str) -> None:
