@@ -36,6 +36,10 @@ RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf --mount=type=secret,id=
 FROM ${BASE_IMAGE}
 LABEL org.opencontainers.image.title="Memorial Studio, control plane" \
       org.opencontainers.image.licenses="Apache-2.0"
+# The DAGs may come from a Git bundle, whose provider calls the program. Nothing else is installed here.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends git \
+    && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/memorial /opt/memorial
 # 10001: no user of the host; group 0 and group-writable, so that a platform may choose another user id.
 RUN install -d -o 10001 -g 0 -m 0770 /var/lib/memorial /var/lib/memorial/airflow \
