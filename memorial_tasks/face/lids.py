@@ -18,7 +18,7 @@ from memorial_tasks.face.warp import Map, Region, blend
 
 Floats = NDArray[np.float64]
 
-SHARE = 0.86  # of the way to the lower lid is the upper lid's
+SHARE = 0.97  # of the way to the lower lid is the upper lid's: a tracked lower lid hardly rises
 ALONG = np.linspace(-2.0, 2.0, 129)  # along the eye: -1 its outer corner, 1 the inner one
 HIGH = np.linspace(0.0, 1.2, 97)  # away from the lid's edge, in eye widths
 THIN = 2  # the two-dimensional tables take every second place along the eye
