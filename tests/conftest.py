@@ -18,11 +18,3 @@ def assets() -> Path:
 
     fetch_assets(ASSETS)
     return ASSETS
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Side by side (`-n`), a file stays on one worker. Files that share a running studio name a group of their own:
-    starting another would cost more than the second worker saves."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))

@@ -17,7 +17,7 @@ from memorial_tasks.production.studio import Studio, Who, command_actor
 from tests.support.noop_orders import PHOTO
 from tests.support.pod_studio import PodStudio, wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.xdist_group("pod studio")]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 INTERRUPTED, STEADY = (b"train until resumed", PHOTO), (b"train 14 seconds", PHOTO)
 BEFORE_TRAINING = ("ingest", "quality_gate", "prepare_face")

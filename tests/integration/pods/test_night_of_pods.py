@@ -16,7 +16,7 @@ from tests.bench.verdict import Kill, judge
 from tests.support.pod_night import Night, place_orders, run_night
 from tests.support.pod_studio import PodStudio
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.xdist_group("pod studio")]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

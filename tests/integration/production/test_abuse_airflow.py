@@ -13,7 +13,7 @@ from memorial_tasks.errors import MemorialError
 from memorial_tasks.settings import Settings
 from tests.integration.production.conftest import RunningStudio, until
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.xdist_group("one studio")]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 DAG = "memorial_order"
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.integration.production.conftest import RunningStudio, kill, until
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.xdist_group("one studio")]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 ORDER = "e2e-delivered"
 TRAINING = ("train_voice", "train_face")
