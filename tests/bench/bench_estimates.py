@@ -19,10 +19,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from memorial_tasks.database.connection import rows
 from memorial_tasks.database.server import stop_server
 from memorial_tasks.demo.family import make_family
-from memorial_tasks.production.estimates import wall
+from memorial_tasks.production.estimates import foreseen, past_orders, wall
+from memorial_tasks.production.studio import Studio
 from tests.integration.production.conftest import RunningStudio, _free_ports
+from tests.support.pod_studio import settings_of
 from tests.support.small_family import write_order
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,8 +44,8 @@ class Judged:
 
 def off(pair: tuple[float, float]) -> float:
     """Relative error."""
-    foreseen, true = pair
-    return abs(foreseen - true) / true
+    told, true = pair
+    return abs(told - true) / true
 
 
 def shapes(count: int) -> Iterator[dict[str, Any]]:
@@ -55,7 +58,7 @@ def shapes(count: int) -> Iterator[dict[str, Any]]:
 def make(running: RunningStudio, path: Path, order: str) -> Judged | None:
     """Ask, run to the review, compare; None where nothing was foreseen yet."""
     running.memorial("order", "submit", str(path))
-    foreseen = running.memorial("order", "estimate", order)
+    told = running.memorial("order", "estimate", order)
     began = time.monotonic()
     running.memorial("order", "run", order)
     running.wait_for(order, "in_review", timeout=3600)
@@ -63,15 +66,28 @@ def make(running: RunningStudio, path: Path, order: str) -> Judged | None:
     shown = running.memorial("order", "show", order)
     took = {row["step"]: row["wall_s"] / 60 for row in shown["steps"]}
     cost = sum(float(row["cost"]) for row in shown["steps"])
-    text = f"{order}: foreseen {foreseen['wall_minutes']} min, took {wall(took):.2f} min of steps, {elapsed:.2f} in all"
+    text = f"{order}: foreseen {told['wall_minutes']} min, took {wall(took):.2f} min of steps, {elapsed:.2f} in all"
     print(text, file=sys.stderr, flush=True)
-    if foreseen["runs"] < TAUGHT:
+    if told["runs"] < TAUGHT:
         return None
-    return Judged((foreseen["wall_minutes"], wall(took)), (foreseen["cost"], cost))
+    return Judged((told["wall_minutes"], wall(took)), (told["cost"], cost))
+
+
+def left_out(studio: Studio) -> list[float]:
+    """Each order estimated from all the others, as they stand in the end: relative errors of the minutes."""
+    with studio.transaction() as connection:
+        names = [row["order_id"] for row in rows(connection, "SELECT order_id FROM orders ORDER BY order_id")]
+        history = past_orders(connection, names)
+    found = []
+    for past in history:
+        rest = [other for other in history if other is not past]
+        true = wall({step: work.seconds / 60 for step, work in past.steps.items()})
+        found.append(off((wall(foreseen(rest, past.size)), true)))
+    return found
 
 
 def run() -> dict[str, Any]:
-    """`estimates.off_worst` and `estimates.cost_off_worst` are to stay below 0.25."""
+    """`estimates.left_out_*`: every order from all the others. `estimates.off_worst` and `estimates.cost_off_worst` are to stay below 0.25."""
     assets = Path(os.environ.get("MEMORIAL_ASSETS", ROOT / ".memorial" / "assets"))
     home = Path(tempfile.mkdtemp(prefix="memorial-estimates-", dir="/tmp"))
     home.chmod(0o755)
@@ -94,6 +110,7 @@ def run() -> dict[str, Any]:
             order = f"estimate-{number:02d}"
             found.append(make(running, write_order(full, home / order, order, **shape), order))
             shutil.rmtree(home / order)
+        others = left_out(Studio.open(settings_of(environment)))
     finally:
         running.memorial("studio", "stop", expect=None)
         stop_server(running.home / "postgres")
@@ -101,6 +118,8 @@ def run() -> dict[str, Any]:
     judged = [one for one in found if one is not None]
     minutes, costs = [off(one.minutes) for one in judged], [off(one.cost) for one in judged]
     return {
+        "estimates.left_out_median": median(others),
+        "estimates.left_out_worst": max(others),
         "estimates.judged": len(judged),
         "estimates.off_median": median(minutes),
         "estimates.off_worst": max(minutes),
