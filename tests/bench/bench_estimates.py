@@ -87,7 +87,8 @@ def left_out(studio: Studio) -> list[float]:
 
 
 def run() -> dict[str, Any]:
-    """`estimates.left_out_*`: every order from all the others. `estimates.off_worst` and `estimates.cost_off_worst` are to stay below 0.25."""
+    """`estimates.left_out_*`: every order from all the others. `estimates.off_*` and `estimates.cost_off_*`: what was
+    foreseen before an order ran. All are to stay below 0.25."""
     assets = Path(os.environ.get("MEMORIAL_ASSETS", ROOT / ".memorial" / "assets"))
     home = Path(tempfile.mkdtemp(prefix="memorial-estimates-", dir="/tmp"))
     home.chmod(0o755)
