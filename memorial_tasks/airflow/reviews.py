@@ -79,7 +79,7 @@ class Review(ApprovalOperator):
             self.log.info("nobody has to be asked here")
             return None
         given = self._given(context)
-        if given and given["responded_at"] > guarded(lambda studio, order, _: review.made_at(studio, order, point)):
+        if given and given["responded_at"] > guarded(lambda studio, order, _: review.open_since(studio, order, point)):
             return self.execute_complete(context, given)
         return super().execute(context)
 

@@ -93,16 +93,17 @@ def judged(studio: Studio, connection: Connection, order: OrderRow, point: Point
     return _digest_in(result_of(studio, connection, order, point), point)
 
 
-def made_at(studio: Studio, order_id: str, point: Point) -> datetime:
-    """When what lies before the reviewer was made: an answer from before speaks of something else."""
+def open_since(studio: Studio, order_id: str, point: Point) -> datetime:
+    """Since when an answer at this point speaks of what lies there now and was not acted upon yet: since it was made,
+    and since the last decision here. An answer from before would decide again what a person was to be asked anew."""
     with studio.transaction() as connection:
         order = studio.order(connection, order_id)
-        if not point.step:
-            return order.created_at
-        row = result_of(studio, connection, order, point)
-    if row.finished_at is None:
+        decided = [one.decided_at for one in registry.list_reviews(connection, order_id)
+                   if one.subject_matter == point.name]  # fmt: skip
+        made = result_of(studio, connection, order, point).finished_at if point.step else order.created_at
+    if made is None:
         raise MemorialError("it is not finished", where=order_id, remedy="run the order again")
-    return row.finished_at
+    return max([made, *decided])
 
 
 def persons_needed(order: OrderRow, point: Point) -> int:

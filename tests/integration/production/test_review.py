@@ -111,6 +111,16 @@ class TestWhoIsAsked:
         assert not asked(house)
         assert not asked(house, second=True)
 
+    def test_an_answer_counts_from_the_making_on_and_only_until_it_was_acted_upon(self, studio: Opened) -> None:
+        """Who clears a rejected review in Airflow wants to be asked, not to have the old answer taken again."""
+        house = studio()
+        made, voice = (review.open_since(house.studio, ORDER, POINTS[at]) for at in ("film", "voice"))
+        given = datetime.now(UTC)
+        assert given > made
+        answer(house, "rita", False)
+        assert review.open_since(house.studio, ORDER, POINTS["film"]) > given
+        assert review.open_since(house.studio, ORDER, POINTS["voice"]) == voice
+
     @pytest.mark.parametrize("point", ["script", "voice", "still"])
     def test_a_configured_point_that_nobody_approved_keeps_the_film(self, studio: Opened, point: str) -> None:
         house = studio(review_at=f"{point},film")
