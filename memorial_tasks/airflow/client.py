@@ -55,6 +55,18 @@ class AirflowClient:
             )
         return answer.json() if answer.content else {}
 
+    def _found(self, path: str) -> dict[str, Any] | None:
+        """What lies there; None when there is no such thing."""
+        try:
+            found: dict[str, Any] = self._call("GET", path)
+        except Unavailable:
+            raise
+        except MemorialError as error:
+            if "404" in error.what:
+                return None
+            raise
+        return found
+
     def ready(self, dag: str, timeout: float, poll: float = 1.0) -> bool:
         """Wait until scheduler, triggerer and DAG processor are alive and the DAG is known."""
         deadline = time.monotonic() + timeout
@@ -87,14 +99,8 @@ class AirflowClient:
 
     def over(self, dag: str, run_id: str) -> bool | None:
         """Whether the run is over; None when there is no such run."""
-        try:
-            return bool(self.run(dag, run_id)["state"] in {"success", "failed"})
-        except Unavailable:
-            raise
-        except MemorialError as error:
-            if "404" in error.what:
-                return None
-            raise
+        found = self._found(f"/dags/{dag}/dagRuns/{run_id}")
+        return None if found is None else bool(found["state"] in {"success", "failed"})
 
     def start(self, dag: str, order: str, run_id: str) -> None:
         """Start an order's run; one that exists already is left as it is."""
@@ -108,23 +114,13 @@ class AirflowClient:
 
     def slots(self, pool: str) -> int | None:
         """How many slots a pool has; None when there is no such pool."""
-        try:
-            return int(self._call("GET", f"/pools/{pool}")["slots"])
-        except Unavailable:
-            raise
-        except MemorialError as error:
-            if "404" in error.what:
-                return None
-            raise
+        found = self._found(f"/pools/{pool}")
+        return None if found is None else int(found["slots"])
 
     def stop_run(self, dag: str, run_id: str, note: str) -> None:
         """Mark a run failed, which ends its running tasks."""
         body = {"state": "failed", "note": note}
         self._call("PATCH", f"/dags/{dag}/dagRuns/{run_id}", json=body)
-
-    def clear_run(self, dag: str, run_id: str, only_failed: bool = True) -> None:
-        """Let the failed tasks of a run be tried again, on the same run."""
-        self._call("POST", f"/dags/{dag}/dagRuns/{run_id}/clear", json={"dry_run": False, "only_failed": only_failed})
 
     def tasks(self, dag: str, run_id: str) -> list[dict[str, Any]]:
         """All task instances of the run."""
@@ -153,16 +149,7 @@ class AirflowClient:
 
     def earlier(self, dag: str, run_id: str, task: str, attempt: int) -> dict[str, Any] | None:
         """What an earlier try of a human-in-the-loop task asked and was answered; None when it asked nothing."""
-        path = f"/dags/{dag}/dagRuns/{run_id}/taskInstances/{task}/-1/hitlDetails/tries/{attempt}"
-        try:
-            found: dict[str, Any] = self._call("GET", path)
-        except Unavailable:
-            raise
-        except MemorialError as error:
-            if "404" in error.what:
-                return None
-            raise
-        return found
+        return self._found(f"/dags/{dag}/dagRuns/{run_id}/taskInstances/{task}/-1/hitlDetails/tries/{attempt}")
 
     def parked(self, dag: str, *, answered: bool) -> list[tuple[str, str]]:
         """Run and task of up to 100 questions that wait, oldest first. An answer that Airflow accepts ends the waiting
