@@ -47,6 +47,7 @@ from memorial_tasks.voice.phones import PHONES
 from memorial_tasks.voice.prepare import prepare_reading
 from memorial_tasks.voice.recipe import Recipe, base_recipe
 from memorial_tasks.voice.sequence import DESCRIPTION
+from memorial_tasks.voice.settle import settle
 from memorial_tasks.voice.text.front import FrontEnd
 
 ARCHITECTURE = "memorial-voice-base-1"
@@ -250,7 +251,17 @@ def _prepared(
                     save_checkpoint()
                     left -= sum(u.seconds for u in ready)
                     found.setdefault(f"{short} {speaker}", []).extend(ready)
-    return _pooled(found)
+    return _pooled(_settled(found))
+
+
+def _settled(found: dict[str, list[Utterance]]) -> dict[str, list[Utterance]]:
+    """All speakers of a language settle together: one sentence of one speaker says little of how its phones sound."""
+    out = dict(found)
+    for language in {name.split(" ")[0] for name in found}:
+        names = [name for name in sorted(found) if name.startswith(f"{language} ")]
+        rest = iter(settle([utterance for name in names for utterance in found[name]]))
+        out |= {name: [next(rest) for _ in found[name]] for name in names}
+    return out
 
 
 def _safe(name: str) -> str:

@@ -43,15 +43,7 @@ class Listener:
 
     def likelihoods(self, frames: Frames) -> _Doubles:
         """Log likelihood [frames, phones * STATES] of normalised frames; -inf for phones never heard."""
-        x = frames[:, _COLUMNS].astype(np.float64)
-        mean = self.mean.reshape(-1, x.shape[1]).astype(np.float64)
-        scale = self.scale.reshape(-1, x.shape[1]).astype(np.float64)
-        known = np.isfinite(mean[:, 0])
-        out = np.full((len(x), len(mean)), -np.inf)
-        precision = 1.0 / scale[known]
-        spread = np.log(scale[known]).sum(axis=1) + (mean[known] ** 2 * precision).sum(axis=1)
-        out[:, known] = -0.5 * (x**2 @ precision.T - 2 * x @ (mean[known] * precision).T + spread)
-        return out
+        return log_likelihoods(self.mean, self.scale, frames[:, _COLUMNS])
 
     def scores(self, frames: Frames, timed: TimedRow) -> _Doubles:
         """Nats above chance of every word of a timed row, float64 [words]; 0 where no phone is known."""
@@ -61,7 +53,7 @@ class Listener:
     def hear(self, frames: Frames, timed: TimedRow) -> list[WordHeard]:
         """The words of `timed` looked for in normalised `frames` of a sound that should say them at these times."""
         likelihood = self.likelihoods(frames)
-        edges = _align(likelihood, timed.row)
+        edges = best_edges(likelihood, timed.row)
         scores = _word_scores(likelihood, timed.row, _state_spans(edges), self._chance(likelihood))
         starts = [timed.row.word.index(number) for number in range(len(timed.row.words))]
         return [
@@ -78,13 +70,23 @@ class Listener:
 
 def fit(rows: Sequence[tuple[TimedRow, Frames]], real: Sequence[tuple[TimedRow, Frames]]) -> Listener:
     """A listener from timed rows with normalised frames; `real` (the person's own) sets its limit."""
-    size = _COLUMNS.stop - _COLUMNS.start
-    total = np.zeros((len(PHONES), STATES, 3, size))
+    mean, scale = state_statistics([(timed, frames[:, _COLUMNS]) for timed, frames in rows])
+    listener = Listener(mean, scale, 0.0)
+    scores = [listener.scores(frames, timed) for timed, frames in real]
+    least = float(np.percentile(np.concatenate(scores), 2)) if scores else 0.0
+    return Listener(listener.mean, listener.scale, least)
+
+
+def state_statistics(
+    rows: Sequence[tuple[TimedRow, NDArray[np.float32]]],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and variance float32 [phones, STATES, columns] of each third of each phone in normalised `rows`; the mean of
+    a phone that is not among them is NaN."""
+    total = np.zeros((len(PHONES), STATES, 3, rows[0][1].shape[1]))
     for timed, frames in rows:
-        columns = frames[:, _COLUMNS].astype(np.float64)
         for phone, spans in zip(timed.row.phones, _state_spans(timed.edges), strict=True):
             for state, (start, end) in enumerate(spans):
-                part = columns[start:end]
+                part = frames[start:end].astype(np.float64)
                 total[INDEX[phone.name], state, 0] += len(part)
                 total[INDEX[phone.name], state, 1] += part.sum(axis=0)
                 total[INDEX[phone.name], state, 2] += (part**2).sum(axis=0)
@@ -94,10 +96,19 @@ def fit(rows: Sequence[tuple[TimedRow, Frames]], real: Sequence[tuple[TimedRow, 
         spread = total[:, :, 2] - np.nan_to_num(mean) ** 2 * count
     common = spread.sum(axis=(0, 1)) / np.maximum(count.sum(axis=(0, 1)), 1)
     scale = np.maximum((spread + _SHRINK * common) / (count + _SHRINK), _FLOOR)
-    listener = Listener(mean.astype(np.float32), scale.astype(np.float32), 0.0)
-    scores = [listener.scores(frames, timed) for timed, frames in real]
-    least = float(np.percentile(np.concatenate(scores), 2)) if scores else 0.0
-    return Listener(listener.mean, listener.scale, least)
+    return mean.astype(np.float32), scale.astype(np.float32)
+
+
+def log_likelihoods(mean: NDArray[np.float32], scale: NDArray[np.float32], frames: NDArray[np.float32]) -> _Doubles:
+    """Log likelihood [frames, phones * STATES] of normalised `frames` [frames, columns]; -inf where a mean is NaN."""
+    x = frames.astype(np.float64)
+    centre = mean.reshape(-1, x.shape[1]).astype(np.float64)
+    known = np.isfinite(centre[:, 0])
+    centre, precision = centre[known], 1.0 / scale.reshape(-1, x.shape[1])[known].astype(np.float64)
+    out = np.full((len(x), len(known)), -np.inf)
+    spread = (centre**2 * precision).sum(axis=1) - np.log(precision).sum(axis=1)
+    out[:, known] = -0.5 * (x**2 @ precision.T - 2 * x @ (centre * precision).T + spread)
+    return out
 
 
 def _state_spans(edges: Sequence[int] | NDArray[np.int32]) -> list[list[tuple[int, int]]]:
@@ -122,7 +133,7 @@ def _word_scores(likelihood: _Doubles, row: PhoneRow, spans: list[list[tuple[int
     return np.asarray(sums / np.maximum(counts, 1), np.float64)
 
 
-def _align(likelihood: _Doubles, row: PhoneRow) -> NDArray[np.int32]:
+def best_edges(likelihood: _Doubles, row: PhoneRow) -> NDArray[np.int32]:
     """Edges int32 [phones + 1] of the best path through the states of `row`, each held for a frame or more."""
     columns = np.array([INDEX[phone.name] * STATES + state for phone in row.phones for state in range(STATES)])
     score = likelihood[:, columns]

@@ -25,8 +25,9 @@ from memorial_tasks.voice.features import FRAME, LF0, VUV, analyse, pitch_range
 from memorial_tasks.voice.practice import read_words
 from memorial_tasks.voice.segments import Quality, measure, speech_spans
 from memorial_tasks.voice.sequence import PhoneRow, TimedRow
+from memorial_tasks.voice.settle import heard_pauses, settle
 from memorial_tasks.voice.text.front import FrontEnd
-from memorial_tasks.voice.text.units import PAUSE_NONE, PAUSE_SHORT, Word
+from memorial_tasks.voice.text.units import Word
 
 MINIMUM_SECONDS = 20.0
 _LONG_FILE, _LONGEST = 20.0, 12.0
@@ -293,19 +294,6 @@ def _require(pieces: list[_Piece], findings: list[Finding]) -> None:
         )
 
 
-def _heard_pauses(timed: TimedRow) -> TimedRow:
-    """Give each word the pause that is really heard after it, so that a model learns what a pause sounds like."""
-    row = timed.row
-    heard = {row.word[i - 1] for i in range(1, len(row.word)) if row.word[i] < 0 <= row.word[i - 1]}
-    last = len(row.words) - 1
-    words = tuple(
-        Word(w.text, w.phones, w.language, max(w.pause, PAUSE_SHORT) if n in heard and n != last else
-             w.pause if n == last else PAUSE_NONE, w.question)
-        for n, w in enumerate(row.words)
-    )  # fmt: skip
-    return TimedRow(PhoneRow(row.phones, row.word, words), timed.edges)
-
-
 def _utterances(
     pieces: list[_Piece], progress: Callable[[float, str], None] = lambda fraction, message: None
 ) -> list[Utterance]:
@@ -316,7 +304,7 @@ def _utterances(
         if piece.timed is None:
             continue
         frames = analyse(piece.wave, pitch)
-        timed = _heard_pauses(piece.timed)
+        timed = heard_pauses(piece.timed)
         count = min(len(frames), int(timed.edges[-1]))
         edges = np.minimum(timed.edges, count)
         if (np.diff(edges) < 1).any():
@@ -343,7 +331,7 @@ def _analyse(
                 )
             ]
         )
-    utterances = without_other_words(utterances, findings)
+    utterances = settle(without_other_words(utterances, findings))
     warn_of_two_voices(utterances, findings)
     progress(1.0, "voice prepared")
     return Corpus(language, tuple(utterances), tuple(findings))
