@@ -1,11 +1,13 @@
-"""Inside of the mouth: the person's own teeth from photos that show them, or a dark cavity with a soft row of teeth.
+"""Inside of the mouth: the person's own teeth from photos that show them, or a dark cavity with a few upper teeth.
 
 Teeth do not stretch when a mouth opens. So the picture of an open mouth is hung from the upper lip (upper teeth) and
-set on the lower lip (lower teeth and tongue) at its own scale, and only the dark middle gives way.
+set on the lower lip (lower teeth and tongue) at its own scale, and only the dark middle gives way: where the rows of
+teeth in the photo meet, if that can be seen.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +17,20 @@ from memorial_tasks.face import topology as topo
 from memorial_tasks.face.pixels import cv2
 from memorial_tasks.face.warp import Region, blend, remap, soft_polygon
 
-CAVITY = np.array([52.0, 24.0, 22.0], np.float32)  # RGB of a mouth's depth
+DEPTH = np.array([0.50, 0.44, 0.46])  # the dark of a mouth's depth against the line between the lips, in their light
 SKIN, IVORY = np.array([1.0, 0.76, 0.65]), np.array([0.86, 0.81, 0.70])  # under white light, relative
+# The drawn upper teeth: left and right edge and length in ipd (a front tooth is 8.5 mm wide and the eyes are 63 mm
+# apart), light, cover. As on tracked speakers (GRID), four front teeth are seen, the rest is lost in the corners' dark.
+# No two are alike: an even band is what a denture looks like.
+UPPER_TEETH = (
+    (-0.30, -0.225, 0.030, 0.50, 0.30), (0.222, 0.30, 0.028, 0.48, 0.28),
+    (-0.228, -0.124, 0.041, 0.76, 0.62), (0.127, 0.226, 0.038, 0.70, 0.58),
+    (-0.130, 0.003, 0.050, 0.94, 0.92), (-0.001, 0.131, 0.047, 0.90, 0.92),
+)  # fmt: skip
 MEETING = 0.022  # ipd over which upper and lower part of a narrow mouth meet
 TEETH_OPENING = 0.055  # ipd: from here on a photo lends something of what is inside
+LIP_SHADE, VALLEY = 0.025, 6.0  # ipd in which the upper lip's shade ends; grey levels of a seen gap between the rows
+USUAL_SHARE, SLIT_SHARE, DRAWN_SHARE = 0.68, 0.9, 0.6  # of the opening that hangs from the upper lip untold by a gap
 SHOWN = 0.09  # ipd: one photo at least as open as this shows teeth; a mere slit, opened wide, would be a flat dark hole
 
 
@@ -36,6 +48,24 @@ class MouthExemplar:
     def of(image: NDArray[np.uint8], points: NDArray[np.float32]) -> "MouthExemplar":
         """An exemplar from a bank photo."""
         return MouthExemplar(image, points, geo.mouth_opening(points), geo.mouth_width(points))
+
+    @cached_property
+    def upper_share(self) -> float:
+        """How much of the opening, 0..1 from the upper lip, belongs to the upper teeth: what lies above the darkest
+        place between two lighter ones. Where no such place is seen, most of what shows are upper teeth."""
+        if not self.own:
+            return DRAWN_SHARE
+        if self.opening < SHOWN:  # one row fills a slit; the shade of the upper lip on it looks like a gap
+            return SLIT_SHARE
+        mouth = _frame(self.points, geo.interocular(self.points))
+        down, across = np.linspace(0, 1, 41)[:, None], np.linspace(-0.45, 0.45, 13)[None]
+        top, bottom = (np.interp(across, mouth.places, curve) for curve in (mouth.upper, mouth.lower))
+        seen = _seen(self, mouth, across * mouth.half + 0 * down, top + down * (bottom - top))
+        light = np.convolve(np.pad(seen.mean(axis=(1, 2)), 1, mode="edge"), (0.25, 0.5, 0.25), "valid")
+        lower, upper = np.maximum.accumulate(light[::-1])[::-1], np.maximum.accumulate(light)
+        depth = np.minimum(lower, upper) - light
+        depth[(down[:, 0] * self.opening < LIP_SHADE) | (down[:, 0] > 0.85)] = 0
+        return float(down[int(np.argmax(depth)), 0]) if depth.max() >= VALLEY else USUAL_SHARE
 
 
 @dataclass(frozen=True)
@@ -84,6 +114,7 @@ def interior(
     top = np.interp(place, target.places, target.upper)
     bottom = np.interp(place, target.places, target.lower)
     total = np.zeros((region.height, region.width, 3), np.float32)
+    cavity = lip_line * DEPTH
     for weight, exemplar in exemplars:
         source = _frame(exemplar.points, geo.interocular(exemplar.points))
         stretch = max(source.half, 0.55 * target.half) - target.half
@@ -92,8 +123,7 @@ def interior(
         s_top, s_bottom = np.interp(at, source.places, source.upper), np.interp(at, source.places, source.lower)
         room, s_room = bottom - top, s_bottom - s_top
         shown = np.minimum(room, s_room) * 0.94
-        top_share = 0.68 if exemplar.own else 0.85
-        hang, stand = top_share * shown, (1 - top_share) * shown  # from the upper lip; on the lower lip
+        hang, stand = exemplar.upper_share * shown, (1 - exemplar.upper_share) * shown  # from each lip
         depth = np.minimum((y - top).clip(0, None), room)
         rest, s_rest = room - hang - stand, s_room - hang - stand
         t = ((depth - hang) / np.maximum(rest, 1e-4)).clip(0, 1)
@@ -112,26 +142,27 @@ def interior(
         # A narrow mouth leaves the middle of a wide one out: there the two rows meet softly, not in a step.
         above = _seen(exemplar, source, xs, (s_top + depth).clip(low, high))
         below = _seen(exemplar, source, xs, (s_top + s_room - (room - depth)).clip(low, high))
-        soft = np.maximum(rest, MEETING)
+        soft = np.maximum(rest, MEETING if exemplar.own else np.minimum(0.07, 0.4 * room) + 1e-4)  # no edge on a tongue
         over = geo.smoothstep(0.0, 1.0, (depth - hang - rest / 2) / soft + 0.5)[..., None]
         narrow = ((s_rest - rest) / 0.02).clip(0, 1)[..., None]
         seen = seen * (1 - narrow) + narrow * (above * (1 - over) + below * over)
-        # What stands on the lower lip of a wide mouth is in its shade; a full row of light teeth there would look
-        # false.
-        wide = ((rest - s_rest) / 0.06).clip(0, 1) * geo.smoothstep(-0.02, 0.02, depth - (room - stand))
-        seen = seen * (1 - 0.55 * wide[..., None]) + 0.25 * CAVITY * wide[..., None]
-        total += weight * (seen * (1 - empty[..., None]) + CAVITY * (0.8 + 0.8 * t[..., None]) * empty[..., None])
-    opening = np.maximum(bottom - top, 1e-4)
-    under_lip = np.exp(-(((y - top) / 0.03).clip(0, None) ** 2))
-    over_lip = np.exp(-(((bottom - y) / 0.025).clip(0, None) ** 2))
-    corner = np.abs(place) ** 3
-    light = 1 - 0.35 * under_lip - 0.15 * over_lip - 0.35 * corner
-    light *= 0.55 + 0.45 * (opening / 0.14).clip(0, 1)  # little light enters a mouth that is hardly open
-    light = light[..., None]
-    depth_share = geo.smoothstep(0.03, 0.14, opening)[..., None]
-    dark = lip_line.astype(np.float64) * 0.7 * (1 - depth_share) + 0.6 * CAVITY * depth_share  # a slit is lip-coloured
-    result = (total * light + dark * (1 - light)).clip(0, 255)
-    return np.asarray(result, np.uint8)
+        seen = seen * (1 - empty[..., None]) + cavity * (0.8 + 0.8 * t[..., None]) * empty[..., None]
+        light = _light(place, y - top, bottom - top)
+        if exemplar.own:  # the photo was taken in a mouth's light: only what differs is added
+            light = np.minimum(light / _light(at, inside, s_room), 1)
+        depth_share = geo.smoothstep(0.03, 0.14, bottom - top)[..., None]
+        dark = lip_line * 0.7 * (1 - depth_share) + 0.6 * cavity * depth_share  # a slit is lip-coloured
+        total += weight * (seen * light[..., None] + dark * (1 - light[..., None]))
+    return np.asarray(total.clip(0, 255), np.uint8)
+
+
+def _light(place: NDArray[np.float64], depth: NDArray[np.float64], opening: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much light reaches a place in the mouth, 0..1: `place` -1..1 from corner to corner, `depth` below the upper
+    lip and `opening` in ipd."""
+    under_lip = np.exp(-((depth / 0.03).clip(0, None) ** 2))
+    over_lip = np.exp(-(((opening - depth) / 0.025).clip(0, None) ** 2))
+    light = 1 - 0.35 * under_lip - 0.15 * over_lip - 0.35 * np.abs(place) ** 3
+    return np.asarray(light * (0.55 + 0.45 * (opening / 0.14).clip(0, 1)))  # little enters a mouth that is hardly open
 
 
 def _seen(
@@ -238,19 +269,17 @@ def drawn_exemplar(image: NDArray[np.uint8], points: NDArray[np.float32]) -> Mou
     )
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
     u, v = (x - width / 2) / (width / 2), y / height
-    cavity = np.outer(np.ones(height * width), lip * (0.24, 0.15, 0.16)).reshape(height, width, 3)
-    cavity *= (0.75 + 0.5 * v)[..., None]
-    tongue = np.exp(-(((v - 1.02) / 0.34) ** 2) - (u / 0.62) ** 2)[..., None]
-    cavity = cavity * (1 - 0.75 * tongue) + 0.75 * tongue * lip * (0.62, 0.45, 0.46)
+    tongue = np.exp(-(((v - 1.02) / 0.42) ** 2) - (u / 0.7) ** 2)[..., None]
+    cavity = lip * np.array([0.36, 0.23, 0.24]) * (1 - tongue) + tongue * lip * (0.66, 0.50, 0.52)
     # Teeth take the colour of the light, which skin shows: under a lamp a neutral white would look like grey paper.
     tint = skin / SKIN * IVORY
     tint *= max(1.0, 110.0 / max(float(tint.mean()), 1.0))
-    edge = 0.155 - 0.045 * u**2 + 0.006 * np.cos(u * 22)
-    teeth = geo.smoothstep(0.0, 1.0, (edge - v) / 0.05 + 0.5) * (1 - geo.smoothstep(0.42, 0.80, np.abs(u)))
-    shade = (1.02 - 0.45 * u**2)[..., None]
-    gaps = 1 - 0.07 * np.exp(-(((np.mod(u * 3.6 + 0.5, 1.0) - 0.5) / 0.08) ** 2))[..., None]
-    picture = cavity * (1 - 0.75 * teeth[..., None]) + 0.75 * teeth[..., None] * tint * shade * gaps
-    picture = cv2.GaussianBlur(picture, (0, 0), 3.0).clip(0, 255).astype(np.uint8)
+    picture = cavity
+    for left, right, length, light, alpha in UPPER_TEETH:
+        tooth, shade = _tooth(x / ipd - width / ipd / 2, y / ipd, left, right, length)
+        tooth *= alpha
+        picture = picture * (1 - tooth[..., None]) + tooth[..., None] * tint * light * shade[..., None]
+    picture = cv2.GaussianBlur(picture, (0, 0), 2.5).clip(0, 255).astype(np.uint8)
     mesh = np.zeros((topo.POINTS, 3), np.float32)
     grid = np.linspace(0, width - 1, 11)
     bow = 1 - (grid / (width - 1) * 2 - 1) ** 8  # nearly straight: the teeth hang evenly from any lip
@@ -259,3 +288,14 @@ def drawn_exemplar(image: NDArray[np.uint8], points: NDArray[np.float32]) -> Mou
     mesh[list(topo.LIP_LOWER_INNER), 1] = height / 2 + bow * height * 0.5
     mesh[[33, 133], :2], mesh[[362, 263], :2] = (width / 2 - ipd / 2, -300), (width / 2 + ipd / 2, -300)
     return MouthExemplar(picture, mesh, height / ipd, width / ipd, own=False)
+
+
+def _tooth(
+    x: NDArray[np.float64], y: NDArray[np.float64], left: float, right: float, length: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """One tooth that hangs from y = 0 between `left` and `right` (all in ipd): how much of it covers a place, and its
+    shading, both float64 [H, W]. Rounded below, darker to its sides and to the cutting edge, where it is thin."""
+    across = (2 * x - left - right) / (right - left)
+    end = length * (1 - 0.16 * np.abs(across).clip(0, 1.2) ** 3)
+    cover = (1 - geo.smoothstep(0.90, 1.08, np.abs(across))) * (1 - geo.smoothstep(-0.008, 0.010, y - end))
+    return cover, (1 - 0.22 * np.abs(across) ** 4) * (1 - 0.16 * geo.smoothstep(0.45, 1.0, y / length))
