@@ -40,10 +40,10 @@ from memorial_tasks.face.train import load_model, normalise
 Image = NDArray[np.uint8]
 # ipd rms between a shape and the likest photo: full trust below the first, none above the second. Lids are small:
 # half a blink is far from an open eye, and a mean of the two would be a ghost.
-# ipd by which the photos' openings may differ from the wanted one: a reference stretched further shows teeth as long
-# as the mouth is open, a grille.
-STRETCH = (0.030, 0.065)
 TRUST = {"mouth": (0.028, 0.058), "eyes": (0.010, 0.024)}
+# Likewise for how far, in ipd, the likest photos' openings are from the wanted one: a reference stretched further shows
+# teeth as long as the mouth is open, a grille.
+STRETCH = (0.030, 0.065)
 # ipd, downwards: where a tracker sees the upper and lower edge and the iris of a shut eye, against where the lids meet
 # and where the iris was (mean of the blinks in 20 tracked clips of a person).
 LASHES, FALLEN_IRIS = (-0.028, 0.013), 0.03
