@@ -54,6 +54,7 @@ from memorial_tasks.voice.phones import SILENCE
 from memorial_tasks.voice.prepare import Recogniser, prepare_reading, prepare_voice
 from memorial_tasks.voice.recipe import RECIPES, TUNING, VocoderRecipe
 from memorial_tasks.voice.sequence import spoken_row
+from memorial_tasks.voice.settle import settle
 from memorial_tasks.voice.synthesize import SpokenLine, hear_line, say_line, say_row
 from memorial_tasks.voice.text.front import FrontEnd
 from memorial_tasks.voice.train import train_voice
@@ -69,6 +70,7 @@ REAL = Path(
 FIGURES = REPOSITORY / "build" / "bench.json"
 PARTS, ON_REQUEST = ("front", "peers", "person", "minute", "grid", "words"), ("base", "vocoder")
 TEST, TRAIN, MINUTE = slice(0, 30), slice(60, 146), slice(60, 80)
+FINE_TUNED = (1.0, 3.0, 10.0, 30.0, 0.0)  # minutes of her on top of the base voice, 0 for all
 GRID_TRAIN, GRID_TEST, GRID_ENROL = slice(0, 60), slice(60, 80), slice(0, 20)
 Pairs = list[tuple[Path, str]]
 
@@ -157,11 +159,17 @@ def _prepare(pairs: Pairs) -> tuple[Corpus, float]:
 def _learn(pairs: Pairs, base: Base | None = None) -> tuple[VoiceModel, Corpus, float, float]:
     """A voice from (file, transcript) pairs, what it learned from, and the CPU seconds of preparation and training."""
     corpus, prepared = _prepare(pairs)
+    model, seconds = _train(corpus, base)
+    return model, corpus, prepared, seconds
+
+
+def _train(corpus: Corpus, base: Base | None = None) -> tuple[VoiceModel, float]:
+    """A voice from prepared speech, and the CPU seconds of training."""
     with tempfile.TemporaryDirectory() as scratch:
         started = time.process_time()
         recipe = TUNING["cpu"] if base else RECIPES["cpu"]
         trained = train_voice(corpus, recipe, Path(scratch), seed=1, base=base)
-    return trained.model, corpus, prepared, time.process_time() - started
+    return trained.model, time.process_time() - started
 
 
 def _pesq(pairs: Sequence[tuple[Wave, Wave]]) -> float | None:
@@ -327,24 +335,62 @@ def _base(her: _Kathleen, kept: int = 10) -> None:
         out["voice.tier1.base_minutes"] = card["minutes"]
         base = Base.load(folder / "out" / "model.safetensors")
         out["voice.tier1.base_mb"] = (folder / "out" / "model.safetensors").stat().st_size / 1e6
-    model, _, _, out["voice.tier1.train_s"] = _learn(her.pairs[TRAIN], base)
-    waves = [line.wave for line in _speak(model, her.texts)]
-    out["voice.tier1.wer"] = her.ear.word_error_rate(waves, her.texts)
-    out["voice.tier1.similarity"] = her.ear.likeness(waves, her.person)
+        chunks = sorted((folder / "out" / "checkpoints" / "prepared").glob("00-*"))
+        hers = settle([utterance for chunk in chunks for utterance in Corpus.load(chunk).utterances])
     _tones(base, spoken, kept, out)
+    _keep(out)
+    for minutes in FINE_TUNED:
+        name = f"_{minutes:g}min" if minutes else ""
+        if f"voice.tier1.similarity{name}" in _kept():
+            continue
+        corpus = Corpus(Language.EN_US, tuple(_first(hers, minutes * 60 or 1e9)))
+        model, out[f"voice.tier1.train_s{name}"] = _train(corpus, base)
+        waves = [line.wave for line in _speak(model, her.texts)]
+        out[f"voice.tier1.minutes{name}"] = corpus.seconds / 60
+        out[f"voice.tier1.wer{name}"] = her.ear.word_error_rate(waves, her.texts)
+        out[f"voice.tier1.similarity{name}"] = her.ear.likeness(waves, her.person)
+        _say(f"tier 1{name}: {out[f'voice.tier1.wer{name}']:.3f} {out[f'voice.tier1.similarity{name}']:.3f}")
+        _keep(out)
+    _stranger(her, base)
+
+
+def _first(utterances: Sequence[Utterance], seconds: float) -> Iterator[Utterance]:
+    """Utterances from the first on, until `seconds` are full."""
+    for utterance in utterances:
+        if seconds <= 0:
+            return
+        seconds -= utterance.seconds
+        yield utterance
+
+
+def _stranger(her: _Kathleen, base: Base) -> None:
+    """Somebody the base voice has never heard: the man of grid-s1, who only says commands, from one and three minutes,
+    with what he says of the first twenty test sentences judged."""
+    out, texts = her.out, her.texts[:20]
+    with _grid_pairs() as (pairs, _):
+        him = her.ear.person([clean(read_wave(path)) for path, _ in pairs[GRID_ENROL]])
+        for name, count in (("_1min", 20), ("", len(pairs))):
+            for tier, ground in (("tier1", base), ("tier0", None)):
+                model, corpus, _, _ = _learn(pairs[:count], ground)
+                waves = [line.wave for line in _speak(model, texts)]
+                out[f"voice.grid_{tier}.minutes{name}"] = corpus.seconds / 60
+                out[f"voice.grid_{tier}.wer_open{name}"] = her.ear.word_error_rate(waves, texts)
+                out[f"voice.grid_{tier}.similarity_open{name}"] = her.ear.likeness(waves, him)
+    _say(" ".join(f"{key} {value:.3f}" for key, value in out.items() if "_open" in key and "tier" in key))
 
 
 def _tones(base: Base, spoken: list[Spoken], kept: int, out: dict[str, float]) -> None:
     """Tone accuracy of the aishell3 sentences: the recordings, the base voice, and the base voice's unseen ones."""
     voice = base.voice(next(name for name in base.speakers if name.startswith("zh")))
-    natural, made = [], []
+    recordings: list[Utterance] = []
+    made = []
     with Espeak() as espeak:
         reads = with_pinyin(FrontEnd(espeak).words, spoken)
         for item in spoken:
-            for utterance in prepare_reading([item.path], {item.path.stem: item.text}, Language.ZH_CN, espeak, reads):
-                natural.append(syllables(utterance.timed, utterance.frames))
+            recordings += prepare_reading([item.path], {item.path.stem: item.text}, Language.ZH_CN, espeak, reads)
             timed, frames = say_row(voice, spoken_row(reads(item.text, Language.ZH_CN)))
             made.append(syllables(timed, analyse(voice.sound(frames), PitchRange())))
+    natural = [syllables(utterance.timed, utterance.frames) for utterance in settle(recordings)]
     judge = ToneJudge.fit([one for group in natural for one in group])
     out["voice.zh_tones_natural"] = left_out_accuracy(natural)
     out["voice.zh_tones"] = judge.accuracy([one for group in made for one in group])
@@ -414,17 +460,23 @@ def _command(path: Path) -> str:
     return " ".join(word for word in words if word not in {"sil", "sp"})
 
 
-def _grid(her: _Kathleen) -> None:
-    ear, out, kathleen, texts = her.ear, her.out, her.person, her.texts
+@contextmanager
+def _grid_pairs() -> Iterator[tuple[Pairs, list[Path]]]:
+    """The clips of grid-s1 that are learned from, as sounds with their words, and all of them in the order of use."""
     clips = sorted((REAL / "grid-s1").glob("*.mpg"))
-    rng = np.random.default_rng(0)
-    clips = [clips[number] for number in rng.permutation(len(clips))]
+    clips = [clips[number] for number in np.random.default_rng(0).permutation(len(clips))]
     with tempfile.TemporaryDirectory() as scratch:
         pairs: Pairs = []
         for path in clips[GRID_TRAIN]:
             target = Path(scratch) / f"{path.stem}.wav"
             write_wave(target, _clip_sound(path))
             pairs.append((target, _command(path)))
+        yield pairs, clips
+
+
+def _grid(her: _Kathleen) -> None:
+    ear, out, kathleen, texts = her.ear, her.out, her.person, her.texts
+    with _grid_pairs() as (pairs, clips):
         commands = [_command(path) for path in clips[GRID_TEST]]
         model, _, _, out["voice.grid_train_s"] = _learn(pairs)
         enrolled = [ear.person([clean(read_wave(path)) for path, _ in pairs[GRID_ENROL]])]
