@@ -36,7 +36,8 @@ class Patch:
         return round(self.height * scale), round(self.width * scale)
 
 
-MOUTH = Patch("mouth", 96, 128, 85.0, topo.OUTER_MOUTH + topo.INNER_MOUTH)
+# How far it is open decides which photo's teeth fit: the middle of the inner lips counts four times.
+MOUTH = Patch("mouth", 96, 128, 85.0, topo.OUTER_MOUTH + topo.INNER_MOUTH + 3 * (13, 14, 82, 87, 312, 317))
 EYES = Patch("eyes", 48, 128, 60.0, topo.RIGHT_EYE + topo.LEFT_EYE + (topo.RIGHT_IRIS[0], topo.LEFT_IRIS[0]))
 PATCHES = (MOUTH, EYES)
 

@@ -169,6 +169,10 @@ def test_a_wall_seen_through_loose_hair_is_not_the_person_but_a_shirt_of_its_col
     opened = without_gaps(picture, matte, points)
     assert opened[chin - 50 : chin - 35, right + 17 : right + 25].max() < 0.1
     assert np.array_equal(opened[chin + 22 :], matte[chin + 22 :])
+    thin = picture.copy()
+    loose = np.s_[chin - 110 : chin - 70, right + 33 : right + 43]
+    thin[loose] = 0.7 * np.array(hair) + 0.3 * np.array(wall)  # strands thinner than a pixel
+    assert 0.15 < without_gaps(thin, matte, points)[chin - 100 : chin - 80, right + 36 : right + 40].mean() < 0.7
     elsewhere = np.abs(opened - matte)
     elsewhere[chin - 66 : chin - 19, right + 6 : right + 36] = 0
     assert elsewhere.max() < 0.05

@@ -241,3 +241,21 @@ def test_the_colour_of_a_bright_wall_leaves_the_hair_in_front_of_it_but_not_the_
     assert tint(clean, *middle) <= tint(photo, *middle) + 0.5
     assert tint(clean, slice(210, 290), slice(110, 250)) < 3
     assert np.array_equal(clean[:60], photo[:60])
+
+
+def test_an_ear_before_a_blue_wall_has_no_magenta_rim() -> None:
+    """Its blue ran into the ear and its green did not: too red and too blue is magenta, on no line between the two."""
+    ear, wall = (205, 120, 100), (40, 150, 225)
+    truth = np.full((360, 360, 3), wall, np.uint8)
+    truth[90:300, 100:260] = ear
+    matte = np.zeros((360, 360), np.uint8)
+    matte[90:300, 100:260] = 255
+    lab = cv2.cvtColor(truth.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB)
+    own = lab.copy()
+    lab[..., 2] = cv2.GaussianBlur(lab[..., 2], (0, 0), 2.0)
+    lab[90:300, 100:104, 1] += 8
+    photo = (cv2.cvtColor(lab, cv2.COLOR_LAB2RGB) * 255).clip(0, 255).astype(np.uint8)
+    clean = cv2.cvtColor(without_spill(photo, matte).astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB)
+    rim = np.s_[110:290, 100:103, 2]
+    assert np.abs(lab - own)[rim].mean() > 15
+    assert np.abs(clean - own)[rim].mean() < 0.35 * np.abs(lab - own)[rim].mean()
