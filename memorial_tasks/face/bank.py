@@ -24,6 +24,7 @@ from memorial_tasks.errors import InputRefused, ModelRefused, Problem
 from memorial_tasks.face import geometry as geo
 from memorial_tasks.face import topology as topo
 from memorial_tasks.face.corrected import mesh_at, placed
+from memorial_tasks.face.halftone import without_dots
 from memorial_tasks.face.identity import likeness_features, strangers
 from memorial_tasks.face.landmarks import FaceMesh, FaceModels
 from memorial_tasks.face.matte import soft_matte, without_gaps
@@ -355,6 +356,18 @@ class Candidates:
         were measured in another picture."""
         if by_hand is not None:
             self.by_hand[name] = placed(by_hand, rgb.shape[1], rgb.shape[0], name)
+        rgb, dots = without_dots(rgb)
+        if dots is not None:
+            self.findings.append(
+                Finding(
+                    code="face.printed",
+                    severity=Severity.INFO,
+                    material=name,
+                    value=round(dots, 1),
+                    what="the picture was printed in dots, which are smoothed out",
+                    remedy="the photograph it was printed from would show more",
+                )
+            )
         result = measure(self.models, rgb, name, self.by_hand.get(name))
         if isinstance(result, Finding):
             self.findings.append(result)
@@ -364,7 +377,11 @@ class Candidates:
     def bank(self, max_photos: int, reload: Callable[[str], Image]) -> tuple[PhotoBank, list[Finding]]:
         """Choose, and build the bank; `reload(name)` gives the base photo again. `InputRefused` when none can be
         used."""
-        return _assemble(self.models, self.measured, self.findings, max_photos, reload, self.by_hand)
+
+        def again(name: str) -> Image:
+            return without_dots(reload(name))[0]
+
+        return _assemble(self.models, self.measured, self.findings, max_photos, again, self.by_hand)
 
 
 def build_bank(
