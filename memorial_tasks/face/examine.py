@@ -1,12 +1,14 @@
 """Examining a trained face: every figure beside its ground truth and its peers, on photos it never learned from.
 
 Rows: the real photo (`truth`), the unbent photo (`still`), the bent one (`warp`) and what would be delivered (`ours`).
-With `curve`, the refiner is trained anew on fewer and more photos, so that a family learns what more would bring.
+With `curve`, the refiner is trained anew on fewer and more photos, so that a family learns what more would bring, and
+once without its discriminator, so that an engineer sees what that brought.
 """
 
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +89,12 @@ def examine(
     }
     progress(0.5, "compared with the person's photos")
     if curve:
+        plan = recipe("tiny")
         document["learning_curve"] = learning_curve(
-            bank, recipe("tiny"), seed, lambda share, what: progress(0.5 + 0.45 * share, what)
+            bank, plan, seed, lambda share, what: progress(0.5 + 0.35 * share, what)
+        )
+        document["without_critic"] = without_critic(
+            bank, plan, seed, lambda share, what: progress(0.85 + 0.1 * share, what)
         )
     out.mkdir(parents=True, exist_ok=True)
     _sheet(made, exam, out / "evaluation.png")
@@ -184,34 +190,41 @@ def flicker(renderer: FaceRenderer, bare: FaceRenderer, frames: int = 12) -> dic
 
 def learning_curve(bank: PhotoBank, plan: Recipe, seed: int, progress: Progress) -> list[dict[str, float]]:
     """Held-out score by the number of photos learned from, each trained alike; the last row is all of them."""
-    exam_photos = held_out(bank)
-    learn = [i for i in bank.teachers if i not in exam_photos]
+    learn = [i for i in bank.teachers if i not in held_out(bank)]
     sizes = [*(size for size in CURVE if size < len(learn)), len(learn)]
     rows = []
     for number, size in enumerate(sizes):
-        some = _spread(learn, size, bank.base_index)
-        pairs = make_pairs(bank, plan.scale, [i for i in sources_of(bank, plan.sources, exam_photos) if i in some],
-                           some, some)  # fmt: skip
-        exam = make_pairs(bank, plan.scale, [bank.base_index], some, exam_photos)
-        with tempfile.TemporaryDirectory() as folder:
-            trained = train(
-                {n: weighted_pairs(bank, p) for n, p in pairs.items()},
-                plan,
-                seed,
-                Path(folder),
-                lambda: None,
-                lambda share, what, at=number: progress((at + share) / len(sizes), what),  # type: ignore[misc]
-            )
-        result = evaluate.compare(trained.generators, exam)
-        rows.append(
-            {
-                "photos": float(size),
-                "mouth_eye_psnr": round(result["ours"].psnr, 2),
-                "warp": round(result["warp"].psnr, 2),
-                "sharpness": round(result["ours"].sharpness, 3),
-            }
-        )
+        result = _learned(
+            bank, _spread(learn, size, bank.base_index), plan, seed,
+            lambda share, what, at=number: progress((at + share) / len(sizes), what),  # type: ignore[misc]
+        )  # fmt: skip
+        rows.append({"photos": float(size), **_told(result["ours"]), "warp": round(result["warp"].psnr, 2)})
     return rows
+
+
+def without_critic(bank: PhotoBank, plan: Recipe, seed: int, progress: Progress) -> dict[str, float]:
+    """Held-out score of a refiner trained on all photos as the curve's last row is, but without its adversarial part:
+    what the discriminator is worth for this person."""
+    learn = [i for i in bank.teachers if i not in held_out(bank)]
+    return _told(_learned(bank, learn, replace(plan, warm_up=plan.steps), seed, progress)["ours"])
+
+
+def _told(score: evaluate.Score) -> dict[str, float]:
+    return {"mouth_eye_psnr": round(score.psnr, 2), "sharpness": round(score.sharpness, 3)}
+
+
+def _learned(
+    bank: PhotoBank, photos: list[int], plan: Recipe, seed: int, progress: Progress
+) -> dict[str, evaluate.Score]:
+    """A refiner trained on these photos alone, beside its peers on the photos kept apart."""
+    exam_photos = held_out(bank)
+    sources = [i for i in sources_of(bank, plan.sources, exam_photos) if i in photos]
+    pairs = make_pairs(bank, plan.scale, sources, photos, photos)
+    exam = make_pairs(bank, plan.scale, [bank.base_index], photos, exam_photos)
+    with tempfile.TemporaryDirectory() as folder:
+        tensors = {n: weighted_pairs(bank, p) for n, p in pairs.items()}
+        trained = train(tensors, plan, seed, Path(folder), lambda: None, progress)
+    return evaluate.compare(trained.generators, exam)
 
 
 def _spread(photos: Sequence[int], count: int, base: int) -> list[int]:

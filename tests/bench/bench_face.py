@@ -71,6 +71,8 @@ def run() -> dict[str, float]:
         )
     result["face.train_s"] = time.process_time() - began
     rows = evaluate.compare(trained.generators, tests)
+    if real:
+        result["face.mouth_eye_psnr_wrong_person"] = _wrong_person(Path(real), bank, plan.scale, tests, learn, exam)
     parts = os.environ.get("MEMORIAL_BENCH_FACE_PARTS", "peers,speed").split(",")
     if "peers" in parts:
         result |= _peers(bank, plan, pairs, tests, learn, exam, result["face.train_s"], trained.generators)
@@ -146,6 +148,29 @@ def _peers(
     (a, _), (b, _) = features_of(network, album), features_of(network, unseen)
     rows["face.photos_kd_random"] = kernel_distance(a, b)
     return rows
+
+
+def _wrong_person(
+    folder: Path, bank: PhotoBank, scale: float, tests: dict[str, PairSet], learn: list[int], exam: list[int]
+) -> float:
+    """Mouth+eye PSNR where the photo of somebody else is bent to the person's held-out frames (every sixth): the mean of nine."""
+    models, found = FaceModels.load(ASSETS), []
+    some = exam[::6]
+    wanted = {name: pairs.of_targets(some) for name, pairs in tests.items()}
+    base = (bank.crops[bank.base_index], bank.points[bank.base_index])
+    for clip in sorted((folder / "others").glob("*.mpg"))[1:]:
+        other = measure(models, _frames(clip, (15,))[0], clip.stem)
+        if not isinstance(other, Finding):
+            found.append((match_colours(other.crop, other.points, *base), other.points))
+    scores = []
+    for crop, points in found:
+        larger = replace(
+            bank, crops=np.concatenate([bank.crops, crop[None]]), points=np.concatenate([bank.points, points[None]]),
+            facts={"photos": [*bank.facts["photos"], bank.facts["photos"][0]]},
+        )  # fmt: skip
+        bent = make_pairs(larger, scale, [len(bank.crops)], learn, some)
+        scores.append(evaluate.score({n: p.inputs[:, :3] for n, p in bent.items()}, wanted).psnr)
+    return float(np.mean(scores))
 
 
 def _equal(size: int, config: GanConfig) -> GanConfig:

@@ -14,7 +14,7 @@ from memorial_tasks.errors import InputRefused
 from memorial_tasks.face import examine as examining
 from memorial_tasks.face import learn
 from memorial_tasks.face.bank import save_bank
-from memorial_tasks.face.examine import examine, flicker, learning_curve, structural_similarity
+from memorial_tasks.face.examine import examine, flicker, learning_curve, structural_similarity, without_critic
 from memorial_tasks.face.learn import learn_face
 from memorial_tasks.face.recipes import recipe
 from memorial_tasks.face.render import FaceRenderer
@@ -84,3 +84,19 @@ def test_the_learning_curve_ends_with_all_photos(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(examining, "CURVE", (4,))
     rows = learning_curve(people, replace(BRIEF, steps=6, warm_up=6), 1, quiet)
     assert [row["photos"] for row in rows] == [4.0, float(len(TALKING) - len(examining.held_out(people)))]
+
+
+def test_what_the_discriminator_is_worth_is_told_by_a_training_that_never_meets_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plans: list[object] = []
+    train = examining.train
+
+    def seen(pairs: object, plan: object, *rest: object) -> object:
+        plans.append(plan)
+        return train(pairs, plan, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(examining, "train", seen)
+    alone = without_critic(bank(TALKING), replace(BRIEF, steps=6, warm_up=3), 1, quiet)
+    assert set(alone) == {"mouth_eye_psnr", "sharpness"}
+    assert [plan.warm_up for plan in plans] == [6]  # type: ignore[attr-defined]
