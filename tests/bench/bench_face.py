@@ -153,7 +153,7 @@ def _peers(
 def _wrong_person(
     folder: Path, bank: PhotoBank, scale: float, tests: dict[str, PairSet], learn: list[int], exam: list[int]
 ) -> float:
-    """Mouth+eye PSNR where the photo of somebody else is bent to the person's held-out frames (every sixth): the mean of nine."""
+    """Mouth+eye PSNR where somebody else's photo is bent to the person's held-out frames (each sixth): mean of nine."""
     models, found = FaceModels.load(ASSETS), []
     some = exam[::6]
     wanted = {name: pairs.of_targets(some) for name, pairs in tests.items()}
