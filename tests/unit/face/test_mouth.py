@@ -2,10 +2,15 @@
 
 import numpy as np
 import pytest
+import torch
 from drawn import bank
 
+from memorial_tasks.face import refine
 from memorial_tasks.face import topology as topo
 from memorial_tasks.face.mouth import SLIT_SHARE, USUAL_SHARE, MouthExemplar, drawn_exemplar, interior
+from memorial_tasks.face.networks import RefinerNet
+from memorial_tasks.face.refine import Refiner
+from memorial_tasks.face.render import FaceRenderer
 from memorial_tasks.face.warp import Region
 
 LIP = np.array([110, 55, 45], np.uint8)
@@ -106,3 +111,20 @@ def test_drawn_teeth_do_not_move_when_the_mouth_opens_further() -> None:
     narrow, wide = _drawn(0.13), _drawn(0.18)
     rows = slice(2, int(0.04 * IPD))
     assert np.abs(narrow[rows] - wide[rows]).max() < 0.2 * wide.max()
+
+
+def test_a_reference_that_had_to_be_stretched_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Teeth bent as long as a wide open mouth are a grille; shapes of the lips alone would still let them through."""
+    monkeypatch.setitem(refine.TRUST, "mouth", (9.0, 10.0))
+    people = bank([{}, *({"jaw_open": jaw} for jaw in (0.2, 0.25, 0.35))])
+    torch.manual_seed(3)
+    network = RefinerNet((8, 16))
+    torch.nn.init.normal_(list(network.parameters())[-1], 0.0, 2.0)
+    renderer, bare = FaceRenderer(people, Refiner({"mouth": network}, 0.5, people)), FaceRenderer(people)
+
+    def change(jaw: float) -> float:
+        pictures = [face.frame({"jaw_open": jaw}).astype(float) for face in (renderer, bare)]
+        return float(np.abs(pictures[0] - pictures[1]).max())
+
+    assert change(0.25) > 8
+    assert change(0.9) == 0
