@@ -29,7 +29,7 @@ UPPER_TEETH = (
 )  # fmt: skip
 MEETING = 0.022  # ipd over which upper and lower part of a narrow mouth meet
 TEETH_OPENING = 0.055  # ipd: from here on a photo lends something of what is inside
-LIP_SHADE, VALLEY = 0.025, 6.0  # ipd in which the upper lip's shade ends; grey levels of a seen gap between the rows
+LIP_SHADE, GAP = 0.025, 0.55  # ipd in which the upper lip's shade ends; how dark, against teeth, a gap between rows is
 USUAL_SHARE, SLIT_SHARE, DRAWN_SHARE = 0.68, 0.9, 0.6  # of the opening that hangs from the upper lip untold by a gap
 SHOWN = 0.09  # ipd: one photo at least as open as this shows teeth; a mere slit, opened wide, would be a flat dark hole
 
@@ -49,23 +49,40 @@ class MouthExemplar:
         """An exemplar from a bank photo."""
         return MouthExemplar(image, points, geo.mouth_opening(points), geo.mouth_width(points))
 
-    @cached_property
+    @property
     def upper_share(self) -> float:
-        """How much of the opening, 0..1 from the upper lip, belongs to the upper teeth: what lies above the darkest
-        place between two lighter ones. Where no such place is seen, most of what shows are upper teeth."""
+        """How much of the opening, 0..1 from the upper lip, belongs to the upper teeth."""
+        return self._usual if self._gap is None else self._gap
+
+    @property
+    def shows_gap(self) -> bool:
+        """Whether the dark between the rows, or above lower teeth that alone are seen, is in the picture."""
+        return self._gap is not None
+
+    @property
+    def _usual(self) -> float:
         if not self.own:
             return DRAWN_SHARE
-        if self.opening < SHOWN:  # one row fills a slit; the shade of the upper lip on it looks like a gap
-            return SLIT_SHARE
+        return SLIT_SHARE if self.opening < SHOWN else USUAL_SHARE
+
+    @cached_property
+    def _gap(self) -> float | None:
+        """The middle of the dark between the rows. Told by the green in it: lips are red, and no darker there than half
+        of the teeth."""
+        if not self.own or self.opening < SHOWN:  # one row fills a slit; the shade of the upper lip looks like a gap
+            return None
         mouth = _frame(self.points, geo.interocular(self.points))
         down, across = np.linspace(0, 1, 41)[:, None], np.linspace(-0.45, 0.45, 13)[None]
         top, bottom = (np.interp(across, mouth.places, curve) for curve in (mouth.upper, mouth.lower))
-        seen = _seen(self, mouth, across * mouth.half + 0 * down, top + down * (bottom - top))
-        light = np.convolve(np.pad(seen.mean(axis=(1, 2)), 1, mode="edge"), (0.25, 0.5, 0.25), "valid")
-        lower, upper = np.maximum.accumulate(light[::-1])[::-1], np.maximum.accumulate(light)
-        depth = np.minimum(lower, upper) - light
-        depth[(down[:, 0] * self.opening < LIP_SHADE) | (down[:, 0] > 0.85)] = 0
-        return float(down[int(np.argmax(depth)), 0]) if depth.max() >= VALLEY else USUAL_SHARE
+        green = _seen(self, mouth, across * mouth.half + 0 * down, top + down * (bottom - top))[..., 1].mean(axis=1)
+        inner = (down[:, 0] * self.opening >= LIP_SHADE) & (down[:, 0] <= 0.85)
+        darkest = int(np.argmin(np.where(inner, green, np.inf)))
+        if green[darkest] > GAP * green.max():
+            return None
+        light = np.flatnonzero(green > (green[darkest] + green.max()) / 2)
+        above, below = light[light < darkest], light[light > darkest]
+        ends = (above[-1] + 1 if len(above) else 0, below[0] - 1 if len(below) else len(green) - 1)
+        return float(np.mean(down[list(ends), 0]))
 
 
 @dataclass(frozen=True)
@@ -130,8 +147,8 @@ def interior(
         inside = np.where(
             depth <= hang, depth, np.where(depth >= room - stand, s_room - (room - depth), hang + t * s_rest)
         )
-        # Where the mouth is wider open than in the photo nothing was seen: the dark between the rows of teeth.
-        empty = (
+        # Where the mouth is wider open than in the photo nothing was seen, if not the dark between the rows of teeth.
+        empty = (0.0 if exemplar.shows_gap else 1.0) * (
             ((rest - s_rest) / 0.05).clip(0, 1)
             * geo.smoothstep(-0.012, 0.012, depth - hang)
             * geo.smoothstep(-0.012, 0.012, room - stand - depth)

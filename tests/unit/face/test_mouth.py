@@ -48,9 +48,12 @@ def _column(exemplar: MouthExemplar, points: np.ndarray, place: int = 100) -> np
 
 
 def test_where_the_rows_of_teeth_meet_is_seen_in_the_photo() -> None:
-    assert _photo(0.25, 0.08, 0.06).upper_share == pytest.approx((0.08 + 0.03) / 0.25, abs=0.13)
+    assert _photo(0.25, 0.08, 0.06).upper_share == pytest.approx((0.08 + 0.03) / 0.25, abs=0.05)
+    lower_alone = _photo(0.25, 0.0, 0.12)
+    assert lower_alone.upper_share == pytest.approx(0.06 / 0.25, abs=0.05)
     even = _photo(0.25, 0.25, 0.0)
     assert even.upper_share == USUAL_SHARE
+    assert not even.shows_gap
     slit = _photo(0.07, 0.03, 0.01)
     assert slit.upper_share == SLIT_SHARE
 
