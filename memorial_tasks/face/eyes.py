@@ -10,6 +10,7 @@ from memorial_tasks.face.pixels import cv2
 from memorial_tasks.face.warp import Region, blend, remap, soft_polygon
 
 LIT, BRIGHTEST = 0.93, 1.6  # brightness of a shut lid against the skin between the brows; the most it is raised by
+HANG, TIPS = 0.09, 0.7  # of shut lashes: eye widths below the line, and how much they cover of what is behind them
 EYES = (
     (True, topo.RIGHT_EYE, topo.RIGHT_IRIS, topo.RIGHT_UPPER[0]),
     (False, topo.LEFT_EYE, topo.LEFT_IRIS, topo.LEFT_UPPER[0]),
@@ -67,12 +68,12 @@ def paint_eyes(
 
 
 def _lit(canvas: NDArray[np.uint8], points: NDArray[np.float32], right: bool, shut: float) -> None:
-    """The unfolded upper lid catches the light. Its skin comes from the fold under the brow, which lay in shadow; a
+    """The unfolded upper lid, up to its crease, catches the light. Its skin comes from the fold under the brow, which lay in shadow; a
     person's is `LIT` as bright as the skin between the brows (27 tracked pictures of shut eyes, GRID)."""
     height, width = canvas.shape[:2]
     rings = topo.RIGHT_UPPER if right else topo.LEFT_UPPER
     line = seam(points, right)
-    outline = np.concatenate([line, points[list(rings[2]), :2][::-1]]).astype(np.float32)
+    outline = np.concatenate([line, points[list(rings[1]), :2][::-1]]).astype(np.float32)
     span = float(np.linalg.norm(line[-1] - line[0]))
     region = Region.around(outline, 0.1 * span + 2, width, height)
     rows, columns = region.slices
@@ -94,9 +95,9 @@ def _lash_line(
     strength: float,
 ) -> None:
     """Where shut lids meet there is a soft dark `line` [N, 2] from the outer to the inner corner, in the colour of the
-    person's own `lashes` (places in the portrait)."""
+    person's own `lashes` (places in the portrait), and the lashes hang down from it."""
     height, width = canvas.shape[:2]
-    region = Region.around(line, 0.12 * eye_width + 3, width, height)
+    region = Region.around(line, 0.16 * eye_width + 3, width, height)
     rows, columns = region.slices
     places = np.round(lashes).astype(int)
     found = portrait[places[:, 1].clip(0, portrait.shape[0] - 1), places[:, 0].clip(0, portrait.shape[1] - 1)]
@@ -105,13 +106,24 @@ def _lash_line(
     taper = (np.sin(np.pi * along**0.8) ** 0.7)[:, None]  # broadest towards the outer corner: the longest lashes
     band = _stroke(line, np.ones_like(taper) * max(1.5, 0.035 * eye_width), region, max(0.8, 0.02 * eye_width))
     stroke = _stroke(line, taper * max(0.4, 0.022 * eye_width), region, max(0.5, 0.016 * eye_width))
+    across = _across(line)
+    hanging = (line + across * HANG * eye_width * taper / 2).astype(np.float32)
+    tips = _stroke(hanging, taper * HANG * eye_width / 2, region, max(0.6, 0.025 * eye_width))
     share = np.float32(np.clip(strength, 0, 1))
     # Upper lashes and lower lid meet without any pixel between them: that edge is softened before it is drawn over.
     patch = np.ascontiguousarray(canvas[rows, columns])
     soft = np.asarray(cv2.GaussianBlur(patch, (0, 0), max(0.9, 0.02 * eye_width)), np.uint8)
     patch = blend(patch, soft, band * share)
     drawn = np.broadcast_to(colour.astype(np.uint8), patch.shape).copy()
-    canvas[rows, columns] = blend(patch, drawn, stroke * np.float32(0.85) * share)
+    dark = np.maximum(stroke * np.float32(0.85), tips * np.float32(TIPS))
+    canvas[rows, columns] = blend(patch, drawn, dark * share)
+
+
+def _across(line: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Unit vectors [N, 2] across a line [N, 2] of picture pixels, towards the picture's lower edge."""
+    step = np.gradient(line.astype(np.float64), axis=0)
+    across = np.stack([-step[:, 1], step[:, 0]], axis=1) / np.maximum(np.linalg.norm(step, axis=1), 1e-6)[:, None]
+    return np.asarray(across if across[:, 1].sum() > 0 else -across)
 
 
 def _stroke(
@@ -119,7 +131,6 @@ def _stroke(
 ) -> NDArray[np.float32]:
     """A soft stroke along points [N, 2] (picture pixels) inside `region`, `half` [N, 1] pixels to each side of them,
     float32 [H, W] in 0..1."""
-    step = np.gradient(line.astype(np.float64), axis=0)
-    normal = np.stack([-step[:, 1], step[:, 0]], axis=1) / np.maximum(np.linalg.norm(step, axis=1), 1e-6)[:, None]
-    outline = np.concatenate([line + normal * half, (line - normal * half)[::-1]])
+    away = _across(line) * half
+    outline = np.concatenate([line + away, (line - away)[::-1]])
     return soft_polygon(outline.astype(np.float32), region, feather, smooth=False)

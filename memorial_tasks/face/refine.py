@@ -40,7 +40,7 @@ from memorial_tasks.face.train import load_model, normalise
 Image = NDArray[np.uint8]
 # ipd rms between a shape and the likest photo: full trust below the first, none above the second. Lids are small:
 # half a blink is far from an open eye, and a mean of the two would be a ghost.
-TRUST = {"mouth": (0.028, 0.058), "eyes": (0.010, 0.024)}
+TRUST = {"mouth": (0.028, 0.058), "eyes": (0.014, 0.030)}
 # Likewise for how far, in ipd, the likest photos' openings are from the wanted one: a reference stretched further shows
 # teeth as long as the mouth is open, a grille.
 STRETCH = (0.030, 0.065)

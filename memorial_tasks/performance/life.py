@@ -58,9 +58,7 @@ def blink_times(
     for end in ends:
         favour[max(0, int((end - 0.05) * rate)) : max(0, int((end + 0.25) * rate))] = 6.0
     favour[(speaking > 0.5) & (favour == 1.0)] = 0.7
-    chance = hazard / 60 / rate * favour / max(favour.mean(), 1e-6)
-    # the refractory time swallows part of the chances: give them back
-    chance /= np.maximum(0.3, 1 - hazard / 60 * REFRACTORY)
+    chance = _enough(hazard / 60 / rate * favour, float(hazard.mean()) / 60 * ticks / rate, round(REFRACTORY * rate))
     hits = np.flatnonzero(random.random(ticks) < chance)
     times: list[float] = []
     for hit in hits:
@@ -77,6 +75,21 @@ def blink_times(
             filled.append(last)
         filled.append(blink)
     return filled[:-1]
+
+
+def _enough(chance: Curve, wanted: float, deaf: int) -> Curve:
+    """Chances a tick [T] scaled so that `wanted` of them come true, although each that does makes the `deaf` ticks
+    after it impossible."""
+    scale = wanted / max(float(chance.sum()), 1e-9)
+    for _ in range(8):
+        scaled = np.minimum(scale * chance, 1.0)
+        true = scaled.copy()
+        for _ in range(24):  # damped: where chances are high, the swallowed share would swing
+            before = np.concatenate([[0.0], np.cumsum(true)])
+            recent = before[:-1] - before[np.maximum(np.arange(len(true)) - deaf, 0)]
+            true = 0.5 * (true + scaled * np.clip(1 - recent, 0, 1))
+        scale *= wanted / max(float(true.sum()), 1e-9)
+    return np.minimum(scale * chance, 1.0)
 
 
 def blinks(times: Sequence[float], ticks: int, rate: int, random: Random) -> tuple[Curve, Curve]:

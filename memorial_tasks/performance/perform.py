@@ -23,10 +23,10 @@ HEAD_LIMIT: Final = 5.5  # degrees
 # How much brows and silent lips move of themselves, set against tracked clips of a person (GRID). The brows' unrest
 # goes with the voice and comes back to nothing within a second, so that however lively it is it does not blur what an
 # emotion does to them.
-BROW_UNREST: Final = 0.34
+BROW_UNREST: Final = 0.38
 BROW_RETURN: Final = 0.30  # seconds
 LIP_UNREST: Final = 0.038
-PARTED: Final = 0.50  # jaw: lips part for the breath before a phrase and stay so until it begins
+PARTED: Final = 0.62  # jaw: lips part for the breath before a phrase, in its last half second
 
 
 class Mien(NamedTuple):
@@ -49,12 +49,12 @@ class Mien(NamedTuple):
 MIENS: Final = MappingProxyType(
     {
         Emotion.NEUTRAL: Mien(),
-        Emotion.WARM: Mien(0.42, 0.30, 0.14, 0.05, 0.0, 0.16, 0.4, 1.3, 0.95, 0.97),
-        Emotion.HAPPY: Mien(0.75, 0.62, 0.08, 0.26, 0.0, 0.26, -0.5, 0.6, 1.35, 1.10),
-        Emotion.SAD: Mien(-0.40, 0.0, 0.55, -0.12, 0.22, 0.10, 1.9, 0.9, 0.60, 0.84),
-        Emotion.CALM: Mien(0.16, 0.10, 0.05, 0.0, 0.0, 0.05, 0.2, 0.3, 0.65, 0.90),
-        Emotion.PROUD: Mien(0.30, 0.22, 0.0, 0.30, 0.0, 0.12, -1.8, -0.3, 1.15, 1.05),
-        Emotion.GRATEFUL: Mien(0.46, 0.34, 0.34, 0.12, 0.0, 0.14, 1.2, 0.5, 1.05, 0.98),
+        Emotion.WARM: Mien(0.42, 0.30, 0.14, 0.05, 0.0, 0.16, 0.4, 1.3, 0.95, 0.95),
+        Emotion.HAPPY: Mien(0.75, 0.62, 0.08, 0.26, 0.0, 0.26, -0.5, 0.6, 1.35, 1.16),
+        Emotion.SAD: Mien(-0.40, 0.0, 0.55, -0.12, 0.22, 0.10, 1.9, 0.9, 0.60, 0.76),
+        Emotion.CALM: Mien(0.16, 0.10, 0.05, 0.0, 0.0, 0.05, 0.2, 0.3, 0.65, 0.85),
+        Emotion.PROUD: Mien(0.30, 0.22, 0.0, 0.30, 0.0, 0.12, -1.8, -0.3, 1.15, 1.08),
+        Emotion.GRATEFUL: Mien(0.46, 0.34, 0.34, 0.12, 0.0, 0.14, 1.2, 0.5, 1.05, 0.97),
     }
 )
 GAZES: Final = MappingProxyType({"camera": (0.0, 0.0), "away": (0.34, 0.04), "down": (0.06, 0.40)})
@@ -202,9 +202,9 @@ def _mien(lines: Sequence[LineTime], lead_in: float, ticks: int) -> dict[str, Cu
 
 
 def _jaw_gain(sound: Prosody, mien: dict[str, Curve], habits: Habits) -> Curve:
-    """Loud syllables open wider: 0.65 at a whisper, 1.1 at the loudest, times the emotion's and person's gain."""
+    """Loud syllables open wider: 0.5 at a whisper, 1.1 at the usual loudest, times the emotion's and person's gain."""
     loud = life.smooth(sound.loudness, 0.05, RATE_HZ)
-    return (0.62 + 0.46 * np.clip(loud, 0, 1.2)) * mien["jaw"] * habits.jaw_gain
+    return (0.50 + 0.62 * np.clip(loud, 0, 1.2)) * mien["jaw"] * habits.jaw_gain
 
 
 def _resting(curves: dict[str, Curve], speaking: Curve, random: np.random.Generator) -> Curve:
@@ -212,10 +212,10 @@ def _resting(curves: dict[str, Curve], speaking: Curve, random: np.random.Genera
     breath before a phrase. Closures stay closed."""
     ticks = len(speaking)
     breaths = _breaths(speaking)
-    sizes = [PARTED] * len(breaths)
-    taken = life.bumps([breath - 0.28 for breath in breaths], sizes, 0.38, 0.60, ticks, RATE_HZ)
-    held = life.bumps(breaths, sizes, 0.60, 0.14, ticks, RATE_HZ)
-    parted = np.minimum(np.maximum(taken, held), PARTED)
+    parted = np.zeros(ticks)
+    for breath in breaths:  # some take air long before they speak, some hardly
+        size, rise = PARTED * random.uniform(0.6, 1.4), random.uniform(0.35, 0.85)
+        parted = np.maximum(parted, life.bumps([breath - 0.04], [size], rise, 0.14, ticks, RATE_HZ))
     drift = LIP_UNREST * np.abs(1 + life.wander(ticks, RATE_HZ, 0.9, random))
     silent = 1 - life.smooth(speaking, 0.06, RATE_HZ)
     shut = np.clip((curves["lip_press"] - REST_PRESS) / (1 - REST_PRESS), 0, 1)

@@ -25,7 +25,7 @@ SIGMA: Final = 0.040
 HOLD: Final = 0.048  # shortest full closure in seconds: longer than one picture at 25 fps
 ATTACK: Final = 0.060
 RELEASE: Final = 0.050
-WIDEST, HALF, STEEP = 0.92, 0.38, 1.6  # of `shown`; 0.92 is seen as the widest 3 % of a person's pictures are
+WIDEST, HALF, STEEP = 1.40, 0.476, 1.39  # of `shown`
 SILENCES: Final = frozenset({"SIL", "SP", "SPN", "PAU", "", "+BREATH+", "+NOISE+"})
 REST_PRESS: Final = 0.2  # lips of a resting mouth touch lightly
 
@@ -157,8 +157,8 @@ def lip_curves(
 ) -> dict[str, Curve]:
     """jaw_open, lip_wide, lip_pucker, lip_press and lip_tuck as float64 [ticks] at `rate` Hz.
 
-    `gain` is float64 [ticks]: the jaw's amplitude (loud speech opens wider); `offset` is the time in seconds at
-    which the phones' time zero lies. Outside all phones the mouth rests.
+    `gain` is float64 [ticks]: the jaw's amplitude (loud speech opens wider); `offset` is the time in
+    seconds at which the phones' time zero lies. Outside all phones the mouth rests.
     """
     cut = [Segment(s.start + offset, s.end + offset, s.pose, s.phone) for s in segments(phones)]
     end = ticks / rate
@@ -179,7 +179,7 @@ def lip_curves(
         lip_sum[low:high] += weight * pose.lip_weight
         if 0 < pose.press < 1:
             press_base[low:high] += weight * pose.press
-    jaw = shown(jaw / jaw_sum * gain)
+    jaw = shown(jaw / jaw_sum) * gain
     press, tuck = np.clip(press_base, 0, REST_PRESS), np.zeros(ticks)
     _close(press, [s for s in cut if s.pose.press == 1], rate)
     _close(tuck, [s for s in cut if s.pose.tuck == 1], rate)
@@ -195,9 +195,9 @@ def lip_curves(
 
 
 def shown(jaw: Curve) -> Curve:
-    """How far the jaw opens for a mixed target: nothing stays nothing, 0.3 becomes 0.46, and a long open vowel opens no
-    wider than `WIDEST`. Fitted to the quantiles of the lips' opening in 12 tracked GRID clips of a person against ours
-    of the same words."""
+    """How far the jaw opens for a mixed target at a gain of 1: nothing stays nothing, 0.17 becomes 0.30, 0.3 becomes
+    0.57. Fitted, together with `perform._jaw_gain`, to the quantiles of the lips' opening in 20 tracked GRID clips of a
+    person against ours of the same words. A mouth has no room beyond 1."""
     return np.asarray(WIDEST * (1 - np.exp(-((np.maximum(jaw, 0) / HALF) ** STEEP))), np.float64)
 
 

@@ -64,8 +64,8 @@ REAL = Path(
 )
 # Held out: clips that trained nothing and that nobody looked at when brows and lips were given their measure. (The last
 # eight were, and flatter: there every ratio lies within a quarter of 1.)
-CLIPS = slice(40, 48)
-HABIT_CLIPS = 12  # from which the person's own ways are learned
+HOME_VIDEOS = slice(0, 30)  # clips from which face and habits are learned
+CLIPS = slice(40, 80)  # clips that are judged; those between were for choosing settings
 
 
 def _cpu() -> float:
@@ -195,24 +195,25 @@ def _span(phone: PhoneTime) -> slice:
 
 
 def _face(models: Any, folder: Path) -> Path:
-    """A small face of the person, trained like any (config tiny), with the habits seen in some clips."""
+    """The person's face as an order gets it from a minute and a half of home video: the frames chosen from it, config
+    cpu, and the habits seen in it."""
     from memorial_tasks.face import track
     from memorial_tasks.face.bank import build_bank, save_bank
     from memorial_tasks.face.learn import learn_face
+    from memorial_tasks.quality.frames import pick_frames, read_picked
 
-    clips = sorted((REAL / "grid-s1").glob("*.mpg"))
-    photos = [
-        (f"{path.stem}-{number}", frame)
-        for path in clips[:8]
-        for number, frame in enumerate(pictures(path))
-        if number in {5, 35, 50}
-    ]
-    bank, findings = build_bank(models, photos, 24)
+    videos = sorted((REAL / "grid-s1").glob("*.mpg"))[HOME_VIDEOS]
+    picked = pick_frames(videos, models, lambda share, what: None)
+    photos = []
+    for number, path in enumerate(videos):
+        own = [one for one in picked if one.video == number]
+        photos += [(f"{path.stem}-{frame.index}", frame.rgb) for frame in read_picked(path, own, 3.0)]
+    bank, findings = build_bank(models, photos, len(photos))
     save_bank(bank, findings, folder)
     (folder / "kept").mkdir()
-    learn_face(folder, folder, "tiny", 1, folder / "kept", lambda: None, lambda share, what: None)
+    learn_face(folder, folder, "cpu", 1, folder / "kept", lambda: None, lambda share, what: None)
     rows = []
-    for path in clips[8 : 8 + HABIT_CLIPS]:
+    for path in videos:
         rows += track.follow(((number / 25, frame) for number, frame in enumerate(pictures(path))), models)
     capture.save(capture.learn(track.COLUMNS, rows) or Habits(), folder / "habits.json")
     return folder

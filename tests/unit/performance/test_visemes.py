@@ -62,7 +62,7 @@ def test_only_lip_sounds_close_the_lips():
 
 
 def test_open_vowels_open_wider_than_close_ones():
-    curves, length = lips("AA IY AA UW AA", 0.2)
+    curves, length = lips("AA IY AA UW AA", 0.2, gain=0.75)
     assert middle(curves, "jaw_open", 0, length) > 2 * middle(curves, "jaw_open", 1, length)
 
 
@@ -73,7 +73,7 @@ def test_what_mixing_takes_is_given_back_without_gaping():
     assert (np.diff(given) > 0).all()
     assert given[30] > 1.4 * 0.3
     assert given[-1] <= WIDEST
-    assert given[8] < 0.09, "lips that nearly meet stay so"
+    assert given[8] < 0.12, "lips that nearly meet stay so"
 
 
 @pytest.mark.parametrize(("rounded", "spread"), [("UW", "IY"), ("u", "i"), ("v", "ia")])
