@@ -68,8 +68,9 @@ def paint_eyes(
 
 
 def _lit(canvas: NDArray[np.uint8], points: NDArray[np.float32], right: bool, shut: float) -> None:
-    """The unfolded upper lid, up to its crease, catches the light. Its skin comes from the fold under the brow, which lay in shadow; a
-    person's is `LIT` as bright as the skin between the brows (27 tracked pictures of shut eyes, GRID)."""
+    """The unfolded upper lid, up to its crease, catches the light. Its skin comes from the fold under the brow, which
+    lay in shadow; a person's is `LIT` as bright as the skin between the brows (27 tracked pictures of shut eyes,
+    GRID)."""
     height, width = canvas.shape[:2]
     rings = topo.RIGHT_UPPER if right else topo.LEFT_UPPER
     line = seam(points, right)

