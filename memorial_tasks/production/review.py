@@ -38,7 +38,9 @@ class Point:
 POINTS: Mapping[str, Point] = {
     "script": Point("script", "", "script.json", ("script.json", "subtitles.json"), ""),
     "voice": Point("voice", "speak", "speech.wav", ("speech.wav",), "speak"),
-    "still": Point("still", "train_face", "face/sheet.png", ("face/sheet.png", "face/album.png"), "train_face"),
+    "still": Point(
+        "still", "train_face", "face/sheet.png", ("face/sheet.png", "face/growth.png", "face/album.png"), "train_face"
+    ),
     "film": Point("film", FILM_STEP, "film.mp4", ("film.mp4",), "output_gate"),
 }
 

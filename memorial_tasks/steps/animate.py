@@ -44,17 +44,22 @@ def load_renderer(folder: Path, alone: bool = False) -> Any:
 
 
 def _without_background(folder: Path, matte: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Replaces the base photo by the person alone (see `extend_person`), rid of their background's colour, in the
-    step's own copy of its inputs; returns the exact matte."""
-    from memorial_tasks.face.matte import without_spill
-
+    """Replaces the base photo by the person alone in the step's own copy of its inputs; returns the exact matte."""
     photo = cv2.imread(str(folder / "base.png"), cv2.IMREAD_COLOR)
     if photo is None or photo.shape[:2] != matte.shape:
         return matte
     exact = exact_matte(np.asarray(photo, np.uint8), matte)
-    clean = without_spill(np.ascontiguousarray(photo[..., ::-1], np.uint8), exact)[..., ::-1]
-    cv2.imwrite(str(folder / "base.png"), extend_person(np.ascontiguousarray(clean), exact))
+    alone = person_alone(np.ascontiguousarray(photo[..., ::-1], np.uint8), exact)
+    cv2.imwrite(str(folder / "base.png"), np.ascontiguousarray(alone[..., ::-1]))
     return exact
+
+
+def person_alone(photo: NDArray[np.uint8], matte: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An RGB photo [H, W, 3] with its person drawn outwards over everything else (see `extend_person`), rid of their
+    background's colour; `matte` uint8 [H, W], 255 = person."""
+    from memorial_tasks.face.matte import without_spill
+
+    return extend_person(without_spill(photo, matte), matte)
 
 
 @dataclass

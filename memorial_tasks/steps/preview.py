@@ -79,7 +79,7 @@ def load_renderer(folder: Path, size: tuple[int, int]) -> Any:
 
     from memorial_tasks.face.bank import load_bank
     from memorial_tasks.face.render import FaceRenderer
-    from memorial_tasks.video.cutout import extend_person
+    from memorial_tasks.steps.animate import person_alone
 
     bank = load_bank(folder)
     matte8 = np.asarray(np.clip(bank.matte * 255, 0, 255), np.uint8)
@@ -88,7 +88,7 @@ def load_renderer(folder: Path, size: tuple[int, int]) -> Any:
     scale = np.array([shown[0] / bank.base.shape[1], shown[1] / bank.base.shape[0], share], np.float32)
     small = replace(
         bank,
-        base=np.asarray(cv2.resize(extend_person(bank.base, matte8), shown, interpolation=cv2.INTER_AREA), np.uint8),
+        base=np.asarray(cv2.resize(person_alone(bank.base, matte8), shown, interpolation=cv2.INTER_AREA), np.uint8),
         base_points=(bank.base_points * scale).astype(np.float32),
         matte=np.asarray(cv2.resize(bank.matte, shown, interpolation=cv2.INTER_AREA), np.float32),
     )
