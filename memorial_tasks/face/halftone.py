@@ -20,10 +20,10 @@ SMOOTHED = 0.445  # of the dots' distance: a Gaussian of this width leaves 2 % o
 
 def dots_apart(rgb: NDArray[np.uint8]) -> float | None:
     """How many pixels the dots of a printed picture are apart, `rgb` uint8 [H, W, 3]; None for a photo."""
-    light = rgb.astype(np.float32).mean(axis=2)
+    light = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
     rows, columns = (range(0, size - WINDOW + 1, max(WINDOW // 2, (size - WINDOW) // 7 or 1)) for size in light.shape)
     hann = np.outer(np.hanning(WINDOW), np.hanning(WINDOW))
-    windows = [light[y : y + WINDOW, x : x + WINDOW] for y in rows for x in columns]
+    windows = [light[y : y + WINDOW, x : x + WINDOW].astype(np.float32) for y in rows for x in columns]
     windows = [window for window in windows if window.std() > 2]
     if len(windows) < 4:
         return None
