@@ -6,7 +6,8 @@ unit tests serves, which measures that the parts work, not how well a person is 
 
 ``MEMORIAL_BENCH_FACE_PARTS`` names what is measured: ``peers,speed`` is all of it; ``-`` trains and judges ours alone.
 Times of training are seconds that one core worked, so that a busy machine does not shorten anybody's; ``fps`` is by the
-wall and wants a machine with nothing else to do.
+wall and wants a machine with nothing else to do. Every figure is told on stderr when it is known, so that a run that is
+cut off has not been for nothing.
 """
 
 import multiprocessing
@@ -74,8 +75,6 @@ def run() -> dict[str, float]:
     if real:
         result["face.mouth_eye_psnr_wrong_person"] = _wrong_person(Path(real), bank, plan.scale, tests, learn, exam)
     parts = os.environ.get("MEMORIAL_BENCH_FACE_PARTS", "peers,speed").split(",")
-    if "peers" in parts:
-        result |= _peers(bank, plan, pairs, tests, learn, exam, result["face.train_s"], trained.generators)
     result |= {
         "face.mouth_eye_psnr": rows["ours"].psnr,
         "face.mouth_eye_psnr_warp": rows["warp"].psnr,
@@ -83,11 +82,20 @@ def run() -> dict[str, float]:
         "face.sharpness": rows["ours"].sharpness,
         "face.sharpness_warp": rows["warp"].sharpness,
     }
+    _tell(result)
     if "speed" in parts:
-        result |= _speed(bank, trained.generators, plan.scale)
+        result |= _tell(_speed(bank, trained.generators, plan.scale))
+    if "peers" in parts:
+        result |= _peers(bank, plan, pairs, tests, learn, exam, result["face.train_s"], trained.generators)
     used = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     result["face.memory_mb"] = max(used) / 1024
     return {name: round(float(value), 4) for name, value in result.items()}
+
+
+def _tell(rows: dict[str, float]) -> dict[str, float]:
+    for name, value in rows.items():
+        print(f"{name:32} {value:.4f}", file=sys.stderr, flush=True)
+    return rows
 
 
 def _peers(
@@ -124,6 +132,7 @@ def _peers(
         made = {n: evaluate.refined(peer.generators[n], found) for n, found in exams.items()}
         found_score = evaluate.score(made, tests)
         rows |= {f"face.{name}_psnr": found_score.psnr, f"face.{name}_sharpness": found_score.sharpness}
+        _tell({key: value for key, value in rows.items() if name in key})
     size = sum(p.numel() for g in ours.values() for p in g.parameters())
     gan = _equal(size, GanConfig(side=32, noise=64, batch=16, ema=0.99, r1_gamma=0.2))
     album = portraits(replace(bank, crops=bank.crops[learn]), 32)
@@ -147,7 +156,7 @@ def _peers(
     rows["face.warp_kd_random"] = kernel_distance(a, b)
     (a, _), (b, _) = features_of(network, album), features_of(network, unseen)
     rows["face.photos_kd_random"] = kernel_distance(a, b)
-    return rows
+    return _tell(rows)
 
 
 def _wrong_person(
