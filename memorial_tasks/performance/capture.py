@@ -1,7 +1,8 @@
 """The person's own ways, learned from home video: how often they blink, how the head sways, which way they smile.
 
 Everything is a robust statistic of tracked numbers (`face.track`), compared with people's average, and pulled towards
-it where there is little to learn from: half way after half a minute. Nothing is learned from less than eight seconds.
+it where there is little to learn from: half way after half a minute, for blinks after eight seconds. Nothing is learned
+from less than eight seconds.
 """
 
 import json
@@ -18,6 +19,9 @@ from memorial_tasks.performance.perform import Habits
 
 LEAST_SECONDS: Final = 8.0
 HALF_TRUST: Final = 30.0  # seconds after which what was seen counts as much as what is usual
+# Likewise for blinks: a count of some 20 a minute is off by its own root, people differ by some 12 a minute.
+HALF_BLINKS: Final = 20 * 60 / 12**2
+MOST_BLINKS: Final = 60.0  # a minute
 # People's average, measured with `face.track` on one clip each of ten speakers of the GRID corpus (medians).
 USUAL_SWAY: Final = 7.0  # degrees a second: median speed of the head, the tracker's own unrest included
 USUAL_BROW: Final = 0.0057  # ipd: spread of the brows' height over `WINDOW`, between blinks
@@ -40,10 +44,9 @@ def learn(columns: Sequence[str], rows: Sequence[Sequence[float]]) -> Habits | N
     seconds = float(steps[whole].sum())
     if seconds < LEAST_SECONDS:
         return None
-    trust = seconds / (seconds + HALF_TRUST)
 
-    def towards(value: float, usual: float) -> float:
-        return usual + trust * (value - usual)
+    def towards(value: float, usual: float, half: float = HALF_TRUST) -> float:
+        return usual + seconds / (seconds + half) * (value - usual)
 
     blinks = blink_count(seen, whole) / seconds * 60
     sway = np.hypot(np.diff(seen["yaw"]), np.diff(seen["pitch"]))[whole] / steps[whole]
@@ -53,12 +56,12 @@ def learn(columns: Sequence[str], rows: Sequence[Sequence[float]]) -> Habits | N
     calm = float(np.median((seen["corner_left"] - seen["corner_right"])[~wide]))
     usual = (RESTING_BLINKS + SPEAKING_BLINKS) / 2
     return Habits(
-        blinks_per_minute=round(float(np.clip(towards(blinks, usual), 4, 45)), 2),
+        blinks_per_minute=round(float(np.clip(towards(blinks, usual, HALF_BLINKS), 4, MOST_BLINKS)), 2),
         head_gain=_gain(towards(float(np.median(sway)) / USUAL_SWAY, 1.0)),
         brow_gain=_gain(towards(_liveliness(seen, whole) / USUAL_BROW, 1.0)),
         jaw_gain=round(float(np.clip(towards(float(np.percentile(seen["mouth"], 95)) / USUAL_JAW, 1.0), 0.75, 1.2)), 3),
         # a smile that lifts one corner more: in corner heights, of which a full smile is 0.085
-        smile_lean=round(float(np.clip(trust * (lean - calm) / 0.085, -0.6, 0.6)), 3),
+        smile_lean=round(float(np.clip(towards((lean - calm) / 0.085, 0.0), -0.6, 0.6)), 3),
     )
 
 

@@ -26,7 +26,7 @@ HEAD_LIMIT: Final = 5.5  # degrees
 BROW_UNREST: Final = 0.38
 BROW_RETURN: Final = 0.30  # seconds
 LIP_UNREST: Final = 0.038
-PARTED: Final = 0.62  # jaw: lips part for the breath before a phrase, in its last half second
+PARTED: Final = 0.55  # jaw: lips part for the breath before a phrase, in its last half second
 
 
 class Mien(NamedTuple):

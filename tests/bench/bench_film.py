@@ -62,8 +62,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 REAL = Path(
     os.environ.get("MEMORIAL_BENCH_REAL") or os.environ.get("MEMORIAL_REAL") or REPOSITORY.parent / "shared" / "real"
 )
-HOME_VIDEOS = slice(0, 30)  # clips from which face and habits are learned
-CLIPS = slice(40, 80)  # clips that are judged; those between were for choosing settings
+TUNED = slice(20, 40)  # clips by which settings were chosen: neither learned from nor judged
+HOME_VIDEOS = 20  # clips from which face and habits are learned; the other 40 are judged
 
 
 def _cpu() -> float:
@@ -97,6 +97,15 @@ def _words(path: Path) -> str:
     return " ".join(word for word in rows if word not in {"sil", "sp"})
 
 
+def _clips() -> tuple[list[Path], list[Path]]:
+    """The clips that are learned from and those that are judged. Drawn by lot: the order of the files is that of their
+    first words, and he speaks those of a kind alike."""
+    clips = sorted((REAL / "grid-s1").glob("*.mpg"))
+    del clips[TUNED]
+    drawn = [clips[number] for number in np.random.default_rng(0).permutation(len(clips))]
+    return sorted(drawn[:HOME_VIDEOS]), sorted(drawn[HOME_VIDEOS:])
+
+
 def _alive(models: Any, face: Path) -> dict[str, float]:
     """The figures of `lifelike`: the person's own clips, the same clips made by us from their sound and words, and
     made from those of another clip."""
@@ -104,7 +113,7 @@ def _alive(models: Any, face: Path) -> dict[str, float]:
 
     renderer, habits = FaceRenderer.load(face), capture.load(face / "habits.json")
     clips, shown = [], []
-    for number, path in enumerate(sorted((REAL / "grid-s1").glob("*.mpg"))[CLIPS]):
+    for number, path in enumerate(_clips()[1]):
         person = lifelike.track(pictures(path), models)
         if person is None:
             continue
@@ -193,14 +202,14 @@ def _span(phone: PhoneTime) -> slice:
 
 
 def _face(models: Any, folder: Path) -> Path:
-    """The person's face as an order gets it from a minute and a half of home video: the frames chosen from it, config
+    """The person's face as an order gets it from a minute of home video: the frames chosen from it, config
     cpu, and the habits seen in it."""
     from memorial_tasks.face import track
     from memorial_tasks.face.bank import build_bank, save_bank
     from memorial_tasks.face.learn import learn_face
     from memorial_tasks.quality.frames import pick_frames, read_picked
 
-    videos = sorted((REAL / "grid-s1").glob("*.mpg"))[HOME_VIDEOS]
+    videos = _clips()[0]
     picked = pick_frames(videos, models, lambda share, what: None)
     photos = []
     for number, path in enumerate(videos):

@@ -79,15 +79,15 @@ def test_what_mixing_takes_is_given_back_without_gaping():
 @pytest.mark.parametrize(("rounded", "spread"), [("UW", "IY"), ("u", "i"), ("v", "ia")])
 def test_rounded_vowels_round_and_spread_ones_spread(rounded, spread):
     curves, length = lips(f"{rounded} {rounded} {spread} {spread}", 0.15)
-    assert middle(curves, "lip_pucker", 0, length) > 0.5 > 0.1 > middle(curves, "lip_pucker", 3, length)
+    assert middle(curves, "lip_pucker", 0, length) > 0.4 > 0.1 > middle(curves, "lip_pucker", 3, length)
     assert middle(curves, "lip_wide", 0, length) < 0 < middle(curves, "lip_wide", 3, length)
 
 
 def test_tongue_sounds_take_their_lips_from_their_neighbours():
     round_, length = lips("UW T UW")
     spread, _ = lips("IY T IY")
-    assert middle(round_, "lip_pucker", 1, length) > 0.45
-    assert middle(spread, "lip_wide", 1, length) > 0.3
+    assert middle(round_, "lip_pucker", 1, length) > 0.3
+    assert middle(spread, "lip_wide", 1, length) > 0.2
 
 
 def test_the_mandarin_i_depends_on_what_stands_before_it():
