@@ -21,6 +21,8 @@ from memorial_tasks.voice.sequence import TimedRow, row_from_json, row_to_json
 from memorial_tasks.voice.text.front import FrontEnd
 from memorial_tasks.voice.text.units import Word
 
+_HIGH_VARIANTS, _LOW_VARIANTS = ("f3", "f2", "f3"), ("", "m3", "")  # of espeak-ng's voices
+
 
 def _texts(corpus: Corpus, count: int, seed: int, foreign: int) -> Iterator[tuple[str, Language]]:
     """General sentences of the person's language, then what the person said; every `foreign`-th sentence is one of the
@@ -53,7 +55,7 @@ def practice_readings(
         return _read_cache(cache)
     voiced = np.concatenate([u.frames[u.frames[:, VUV] > 0.5, LF0] for u in corpus.utterances])
     high = float(np.exp(np.median(voiced))) > 165
-    variants = ("f3", "f2", "f3") if high else ("", "m3", "")
+    variants = _HIGH_VARIANTS if high else _LOW_VARIANTS
     rate = speaking_rate(corpus)
     out: list[tuple[TimedRow, Frames]] = []
     with Espeak() as espeak:

@@ -12,6 +12,7 @@ from scipy.ndimage import uniform_filter1d
 
 from memorial_tasks.errors import Unavailable
 from memorial_tasks.voice.audio import Wave, frame_levels, resample
+from memorial_tasks.voice.restore import echo_seconds
 
 Grade = Literal["A", "B", "C"]
 _VAD_RATE, _CHUNK, _CONTEXT = 16000, 512, 64
@@ -20,19 +21,22 @@ _VAD_RATE, _CHUNK, _CONTEXT = 16000, 512, 64
 @dataclass(frozen=True)
 class Quality:
     """Measured on one stretch: `snr` dB (speech level over the quietest parts), `bandwidth` Hz up to which speech
-    stands out of the noise, `clipped` share of samples at full scale, `level` dBFS of speech."""
+    stands out of the noise, `clipped` share of samples at full scale, `level` dBFS of speech, `echo` seconds the room
+    goes on (`restore.echo_seconds`)."""
 
     snr: float
     bandwidth: float
     clipped: float
     level: float
+    echo: float = 0.0
 
     @property
     def grade(self) -> Grade:
         """A: fit for everything. B: usable. C: teaches a model more noise than voice."""
-        if self.snr >= 25 and self.bandwidth >= 6000 and self.clipped < 0.0005:
+        if self.snr >= 25 and self.bandwidth >= 6000 and self.clipped < 0.0005 and self.echo < 0.5:
             return "A"
-        return "B" if self.snr >= 13 and self.bandwidth >= 3600 and self.clipped < 0.01 else "C"
+        usable = self.snr >= 13 and self.bandwidth >= 3600 and self.clipped < 0.01 and self.echo < 0.8
+        return "B" if usable else "C"
 
 
 @cache
@@ -111,7 +115,7 @@ def measure(wave: Wave, rate: int, original: Wave | None = None) -> Quality:
     raw = wave if original is None else original
     top = float(np.abs(raw).max(initial=0.0))
     clipped = float((np.abs(raw) >= 0.998).mean()) if top >= 0.998 else 0.0
-    return Quality(min(speech - noise, 90.0), _bandwidth(wave, rate), clipped, speech)
+    return Quality(min(speech - noise, 90.0), _bandwidth(wave, rate), clipped, speech, echo_seconds(wave, rate))
 
 
 def _bandwidth(wave: Wave, rate: int) -> float:

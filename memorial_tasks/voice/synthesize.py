@@ -30,6 +30,7 @@ from memorial_tasks.voice.text.units import PAUSE_LONG, PLAIN, Word
 
 LEAD_IN, LOUDNESS = 0.35, -23.0  # seconds of quiet before the first line, LUFS of the track
 LONGEST = 3600.0  # seconds of speech in one film
+_OPENING, _CLOSING = 6, 13  # frames over which a line's sound comes and goes around its phones
 _EDGE_FRAMES = 14  # quiet frames predicted on both sides of a line
 _PAUSE_LIMITS = {1: (0.10, 0.45), PAUSE_LONG: (0.25, 0.75)}  # seconds, inside a line
 _PHONE_SECONDS = 0.09  # usual length of a phone, for estimates
@@ -229,10 +230,19 @@ def speak_line(model: VoiceModel, line: DirectedLine, words: list[Word], livelin
     frames[:, VUV] = signal.medfilt(frames[:, VUV], 3)
     wave = model.sound(frames)[: int(edges[-1]) * HOP]
     wave = np.pad(wave, (0, int(edges[-1]) * HOP - wave.size))
-    gate = np.convolve((~quiet).astype(np.float64), np.ones(9) / 9, "same")
-    level = np.minimum(1, gate * 1.6) * 10 ** (gain / 20)
-    shape = np.interp(np.arange(wave.size) / HOP, np.arange(gate.size) + 0.5, level)
+    level = _open(~quiet) * 10 ** (gain / 20)
+    shape = np.interp(np.arange(wave.size) / HOP, np.arange(level.size) + 0.5, level)
     return SpokenLine((wave * shape).astype(np.float32), TimedRow(row, edges), "synthesized")
+
+
+def _open(spoken: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """How far speech is let through at each frame, 0..1: it opens in the 30 ms before a phone and closes in the 65 ms
+    after one, as breath dies away; shut at once, a final s would end like a cut tape."""
+    frames = np.arange(spoken.size)
+    since = frames - np.maximum.accumulate(np.where(spoken, frames, -_CLOSING))
+    until = np.minimum.accumulate(np.where(spoken, frames, spoken.size + _OPENING)[::-1])[::-1] - frames
+    level = np.maximum(1 - since / _CLOSING, 1 - until / _OPENING)
+    return np.asarray(np.clip(level, 0.0, 1.0), np.float64)
 
 
 def _styled(row: PhoneRow, per_frame: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:

@@ -22,7 +22,8 @@ from memorial_tasks.voice.model import VoiceModel
 from memorial_tasks.voice.phones import Phone
 from memorial_tasks.voice.recipe import Recipe, recipe
 from memorial_tasks.voice.sequence import TimedRow
-from memorial_tasks.voice.synthesize import RoomTone, read_lines, speak, speak_to
+from memorial_tasks.voice.synthesize import RoomTone, read_lines, speak, speak_line, speak_to
+from memorial_tasks.voice.text.front import FrontEnd
 from memorial_tasks.voice.train import Trained, train_voice, with_better_vocoder
 from memorial_tasks.voice.vocoder import Generator, Vocoder
 
@@ -153,6 +154,24 @@ def test_a_track_is_written_line_by_line_and_whole_or_not_at_all(trained: Traine
     with pytest.raises(InputRefused):
         speak_to(tmp_path / "broken.wav", trained.model, _plan("Hello.", "…"), {})
     assert [path.name for path in tmp_path.iterdir()] == ["speech.wav"]
+
+
+def test_a_line_dies_away_and_is_not_cut(trained: Trained, espeak: Espeak, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every frame is made equally loud, so that only the shape of the line is heard: no network does that to order."""
+    flat = trained.model.mean.copy()
+    monkeypatch.setattr(VoiceModel, "frames", lambda self, row, edges, *rest: np.tile(flat, (int(edges[-1]), 1)))
+    words = FrontEnd(espeak).words("She laughed, shook her head.", Language.EN_US)
+    made = speak_line(trained.model, _plan("x").lines[0], words)
+
+    def level(frame: int) -> float:
+        return float(made.wave[(frame - 2) * HOP : (frame + 2) * HOP].std())
+
+    edges = made.timed.edges
+    end, speech = int(edges[-2]), level((int(edges[1]) + int(edges[-2])) // 2)
+    assert 0.3 * speech < level(end + 5) < 0.9 * speech
+    assert level(end + 12) < 0.25 * speech
+    assert abs(made.wave[-24:]).max() < 0.02
+    assert level(int(edges[1]) - 10) < 0.05 * speech
 
 
 def test_pace_pitch_and_energy_are_heard(trained: Trained) -> None:
