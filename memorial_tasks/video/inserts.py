@@ -175,14 +175,16 @@ class Clip:
         if max(canvas[0] / about.width, canvas[1] / about.height) / factor <= WHOLE:
             factor = max(canvas[0] / about.width, canvas[1] / about.height)
         self._size = (round(about.width * factor / 2) * 2, round(about.height * factor / 2) * 2)
+        self._final = max((about.frames or int(about.duration * about.fps)) - 1, 0)
         self._film: Iterator[Picture] | None = None
         self._number, self._last = -1, np.zeros((self._size[1], self._size[0], 3), np.uint8)
         self._behind: Picture | None = None
 
     def at(self, seconds: float) -> Picture:
         wanted = max(0, int(seconds * self._rate))
-        if self._film is None:
-            self._film, self._number = pictures(self._source, start=wanted), wanted - 1
+        if self._film is None:  # a shot may begin after the clip's end: it shows the picture that is held
+            start = min(wanted, self._final)
+            self._film, self._number = pictures(self._source, start=start), start - 1
         while self._number < wanted:
             following = next(self._film, None)
             self._number += 1

@@ -11,7 +11,7 @@ from memorial_tasks.video.bust import Bust
 from memorial_tasks.video.compose import compose_film
 from memorial_tasks.video.cutout import exact_matte, extend_person
 from memorial_tasks.video.encode import FilmWriter, facts, pictures
-from memorial_tasks.video.inserts import Insert, Inserts, Still
+from memorial_tasks.video.inserts import Clip, Insert, Inserts, Still
 from memorial_tasks.video.motion import LIFT, SWAY, Motion, film_motion
 from memorial_tasks.video.stage import (
     FAR,
@@ -111,6 +111,17 @@ def test_a_photo_is_looked_at_slowly_and_keeps_its_shape(tmp_path):
     assert sizes[0] < sizes[1] < sizes[2] < 1.2 * sizes[0]
     step = np.abs(still.at(2.0).astype(int) - still.at(2.04).astype(int)).mean()
     assert step < 1.5, "no jump from picture to picture"
+
+
+def test_a_clip_that_ends_early_is_held_also_where_a_shot_begins_after_its_end(tmp_path):
+    with FilmWriter(tmp_path / "clip.mp4", (128, 96), 25) as film:
+        for number in range(25):
+            film.picture(np.full((96, 128, 3), 60 + 4 * number, np.uint8))
+    whole, late = Clip(tmp_path / "clip.mp4", (128, 96), 25), Clip(tmp_path / "clip.mp4", (128, 96), 25)
+    assert whole.at(0.9).mean() > 140
+    held = whole.at(2.0)
+    assert held.mean() > 140
+    assert np.array_equal(late.at(2.0), held)
 
 
 def test_an_empty_matte_is_refused():
