@@ -60,7 +60,7 @@ def show(
     if as_json:
         return emit(found)
     for name, path in found["files"].items():
-        out.print(f"{name:<16} {path}")
+        out.print(f"{name:<20} {path}", soft_wrap=True)
     for finding in found["findings"]:
         plain = isinstance(finding, str)
         out.print(finding if plain else f"{finding['severity']:<9} {finding['what']}. {finding['remedy']}")

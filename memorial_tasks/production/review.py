@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from memorial_tasks.consent.events import same_person
@@ -295,7 +296,7 @@ def export_preview(studio: Studio, order_id: str, who: Who, point: Point = POINT
         studio.audit(connection, "review.shown", who, order, refs={point.name: digest}, data=data)
     metrics = dict(beside.metrics) if beside else {}
     findings = metrics.pop("findings", [])
-    found = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+    found = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file() and _opened(path)]
     return {
         "order": order_id,
         "at": point.name,
@@ -304,6 +305,12 @@ def export_preview(studio: Studio, order_id: str, who: Who, point: Point = POINT
         "findings": findings,
         "metrics": metrics,
     }
+
+
+def _opened(path: Path) -> bool:
+    """Whether a reviewer opens this file themselves: of the report's own site that is its first page only."""
+    site = next((parent for parent in path.parents if parent.name == "data_docs"), None)
+    return site is None or path == site / "index.html"
 
 
 def _shown(studio: Studio, connection: Connection, order: OrderRow, point: Point) -> StepRunRow | None:
