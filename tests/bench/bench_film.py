@@ -21,7 +21,7 @@ need no real person are returned.
   ``film.encoder_wall_ratio`` the same by the wall clock, both of the best of three rounds taken in turns.
 - ``film.memory_growth``: peak memory of composing four minutes over that of composing one; MEMORIAL_BENCH_HOUR=1 has
   the hour itself made.
-- ``film.emotion_told`` and its kin: see `film_emotions`; only where `MEMORIAL_BENCH_VOICE` names a trained voice.
+- ``film.emotion_told`` and its kin: see `film_emotions`; only where `MEMORIAL_BENCH_SPEAKER` names a trained voice.
 """
 
 import json
@@ -403,7 +403,7 @@ def run() -> dict[str, float]:
             face = _face(models, Path(folder) / "face")
             figures |= _made(models, Path(folder), face, assets)
             figures |= _alive(models, face)
-            voice = os.environ.get("MEMORIAL_BENCH_VOICE")
+            voice = os.environ.get("MEMORIAL_BENCH_SPEAKER")
             if voice:
                 from tests.bench.film_emotions import emotions
 
