@@ -15,7 +15,7 @@ said) and ``vocoder`` (the GAN vocoder's curve over MEMORIAL_BENCH_VOCODER_S CPU
 the figures of the others as they stand in build/bench.json; with MEMORIAL_BENCH_SCRATCH, a folder, a run that is cut
 off goes on. PESQ (ITU-T P.862.2) is measured where the package ``pesq`` is installed, which is no part of the project;
 flite likewise. On top of the base voice she is learned from one minute to all, and the man of grid-s1, whom it never
-heard, from one and three.
+heard, from 20 and 60 clips.
 
     python -m tests.bench voice
     MEMORIAL_BENCH_VOICE=person,words python -m tests.bench voice
@@ -365,12 +365,12 @@ def _first(utterances: Sequence[Utterance], seconds: float) -> Iterator[Utteranc
 
 
 def _stranger(her: _Kathleen, base: Base) -> None:
-    """Somebody the base voice has never heard: the man of grid-s1, who only says commands, from one and three minutes,
-    with what he says of the first twenty test sentences judged."""
+    """Somebody the base voice has never heard: the man of grid-s1, who only says commands, from 20 and 60 clips, with
+    what he says of the first twenty test sentences judged."""
     out, texts = her.out, her.texts[:20]
     with _grid_pairs() as (pairs, _):
         him = her.ear.person([clean(read_wave(path)) for path, _ in pairs[GRID_ENROL]])
-        for name, count in (("_1min", 20), ("", len(pairs))):
+        for name, count in (("_20clips", 20), ("", len(pairs))):
             for tier, ground in (("tier1", base), ("tier0", None)):
                 if f"voice.grid_{tier}.similarity_open{name}" in _kept():
                     continue
