@@ -214,7 +214,7 @@ def _resting(curves: dict[str, Curve], speaking: Curve, random: np.random.Genera
     breaths = _breaths(speaking)
     parted = np.zeros(ticks)
     for breath in breaths:  # some take air long before they speak, some hardly
-        size, rise = PARTED * random.uniform(0.6, 1.4), random.uniform(0.35, 0.85)
+        size, rise = PARTED * random.uniform(0.6, 1.4), random.uniform(0.25, 0.70)
         parted = np.maximum(parted, life.bumps([breath - 0.04], [size], rise, 0.14, ticks, RATE_HZ))
     drift = LIP_UNREST * np.abs(1 + life.wander(ticks, RATE_HZ, 0.9, random))
     silent = 1 - life.smooth(speaking, 0.06, RATE_HZ)

@@ -64,6 +64,7 @@ REAL = Path(
 )
 TUNED = slice(20, 40)  # clips by which settings were chosen: neither learned from nor judged
 HOME_VIDEOS = 20  # clips from which face and habits are learned; the other 40 are judged
+TAKES = 2  # performances of each judged clip: chance has a part in when lids fall and lips part
 
 
 def _cpu() -> float:
@@ -120,14 +121,15 @@ def _alive(models: Any, face: Path) -> dict[str, float]:
         sound, rate = _clip_sound(path)
         timing = recording_timing(resample(sound, rate, RATE), _words(path), Language.EN_US)
         plan = direct_script([ScriptLine(text=timing.lines[0].text, emotion=Emotion.NEUTRAL)], Language.EN_US)
-        # the clip is a piece of a longer sitting, so ours is cut out of a longer film
-        score = perform(timing, sound, rate, plan, number, habits, lead_in=1.0, tail=1.0)
         count = len(person.opening)
-        curves = {name: curve[lifelike.FPS :][:count] for name, curve in score.sampled(lifelike.FPS).items()}
-        ours = lifelike.track(lifelike.as_filmed(list(renderer.frames(curves, lifelike.FPS)), path), models)
-        if ours is not None:
-            clips.append((sound, rate, timing))
-            shown.append({"person": person, "ours": ours})
+        for take in range(TAKES):
+            # the clip is a piece of a longer sitting, so ours is cut out of a longer film
+            score = perform(timing, sound, rate, plan, TAKES * number + take, habits, lead_in=1.0, tail=1.0)
+            curves = {name: curve[lifelike.FPS :][:count] for name, curve in score.sampled(lifelike.FPS).items()}
+            ours = lifelike.track(lifelike.as_filmed(list(renderer.frames(curves, lifelike.FPS)), path), models)
+            if ours is not None:
+                clips.append((sound, rate, timing))
+                shown.append({"person": person, "ours": ours})
     return _table(clips, shown)
 
 
@@ -136,14 +138,13 @@ def _table(
 ) -> dict[str, float]:
     """The rows of the table: the person, ours, and the broken control, which is ours beside the wrong sound, and where
     the sound does not matter a face that is still."""
-    found: dict[str, float] = {"film.clips": float(len(clips))}
+    found: dict[str, float] = {"film.takes": float(len(clips))}
     for who in ("person", "ours"):
         rows, wrong = [], []
-        for number, (clip, faces) in enumerate(zip(clips, shown, strict=True)):
-            sound, rate, timing = clip
+        for (sound, rate, timing), faces in zip(clips, shown, strict=True):
             rows.append(lifelike.measure(faces[who], sound, rate, timing))
             count = len(faces[who].opening)
-            others = [other[who].opening for place, other in enumerate(shown) if place != number]
+            others = [other[who].opening for said, other in zip(clips, shown, strict=True) if said[2] is not timing]
             loud, said = lifelike.level(sound, rate, count), lifelike.speaking(timing, count)
             wrong.append(lifelike.against(faces[who].opening, loud, said, others))
         for name in (*lifelike.MEASURES, "sync_r"):

@@ -1,8 +1,8 @@
 """One line in seven emotions, spoken by a trained voice and shown by a person's rig: can they be told apart?
 
-`MEMORIAL_BENCH_SPEAKER` names the ``model.safetensors`` of a trained voice. Each of `TEXTS` is spoken and shown in every
-emotion; what is measured is what reaches the family: sound (WORLD) and the landmarks of rendered pictures. A classifier
-(Fisher's linear discriminant) judges each sentence after having seen the others only, every measure taken relative to
+`MEMORIAL_BENCH_SPEAKER` names the ``model.safetensors`` of a trained voice. Each of `TEXTS` is spoken and shown in
+every emotion; what is measured is what reaches the family: sound (WORLD) and the landmarks of rendered pictures. A
+classifier (Fisher's linear discriminant) judges each sentence after having seen the others only, every measure taken relative to
 its sentence. Chance is 1/7.
 """
 
