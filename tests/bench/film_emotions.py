@@ -2,8 +2,8 @@
 
 `MEMORIAL_BENCH_SPEAKER` names the ``model.safetensors`` of a trained voice. Each of `TEXTS` is spoken and shown in
 every emotion; what is measured is what reaches the family: sound (WORLD) and the landmarks of rendered pictures. A
-classifier (Fisher's linear discriminant) judges each sentence after having seen the others only, every measure taken relative to
-its sentence. Chance is 1/7.
+classifier (Fisher's linear discriminant) judges each sentence after having seen the others only, every measure taken
+relative to its sentence. Chance is 1/7.
 """
 
 from collections.abc import Sequence
