@@ -24,8 +24,9 @@ class Params(Record):
 
 def run(context: StepContext, params: Params) -> dict[str, Any]:
     """``photos/*``, points set by hand (``points.json``) and the quality gate's report -> ``face/bank.safetensors``,
-    ``face/bank.json``, ``face/base.png``."""
-    from memorial_tasks.face.bank import Candidates, save_bank
+    ``face/bank.json``, ``face/base.png``, and ``face/parsing.png``: the base photo with skin, hair, eyes, mouth and
+    clothes tinted, for a person to see what was understood."""
+    from memorial_tasks.face.bank import Candidates, save_bank, write_parts
     from memorial_tasks.face.landmarks import FaceModels
     from memorial_tasks.face.pixels import cv2
 
@@ -55,6 +56,7 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
 
     bank, findings = candidates.bank(params.max_photos, reload)
     save_bank(bank, findings, context.out / "face")
+    parts = write_parts(bank, context.out / "face" / "parsing.png")
     habits = _habits(context)
     context.progress(1.0, f"{len(bank.crops)} photos chosen")
     return {
@@ -65,6 +67,7 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
         "shows_teeth": bank.shows_teeth,
         "base_width": bank.base.shape[1],
         "base_height": bank.base.shape[0],
+        "parts": parts,
         "habits_learned": habits,
         "findings": [finding.model_dump(mode="json") for finding in findings],
     }
