@@ -127,6 +127,17 @@ def evaluate(order: OrderArgument, as_json: Json = False) -> None:
     out.print(table)
     likeness = row.metrics["identity"]
     out.print(f"likeness: as near to the photos as {likeness['percentile']:.0f} % of the photos are to each other")
+    others = likeness["others"]
+    if others is None:
+        found = likeness["faces_found"] > 0
+        out.print("no other people to compare with" if found else "no face was found in the made pictures")
+    else:
+        out.print(
+            f"against {others['people']} other people: nearer to the photos than {others['percentile']:.0f} % of them;"
+            f" equal error rate {100 * others['eer']:.1f} %"
+        )
+    if alone := row.metrics["without_critic"]:
+        out.print(f"without the discriminator: {alone['mouth_eye_psnr']:.2f} dB, sharpness {alone['sharpness']:.2f}")
     for point in row.metrics["learning_curve"]:
         out.print(f"{point['photos']:.0f} photos: {point['mouth_eye_psnr']:.2f} dB")
     return out.print(f"pictures: {folder / 'evaluation.png'}")

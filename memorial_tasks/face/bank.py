@@ -38,6 +38,7 @@ CROP, CROP_IPD = 384, 120.0  # pixels of a bank crop, and of the inter-ocular di
 VERSION = 1
 SIDEWAYS = 16.0  # degrees from the base photo's yaw: from there on the far half of the mouth is hidden
 DUPLICATE_BITS = 2
+SAME = 3  # photos that are all one picture: from here on a mistake of whoever sent them
 LOW_RESOLUTION = 28.0  # pixels between the eyes below which a photo cannot be the base
 
 
@@ -371,14 +372,16 @@ class Candidates:
         else:
             self.measured.append(result)
 
-    def bank(self, max_photos: int, reload: Callable[[str], Image]) -> tuple[PhotoBank, list[Finding]]:
-        """Choose, and build the bank; `reload(name)` gives the base photo again. `InputRefused` when none can be
-        used."""
+    def bank(
+        self, max_photos: int, reload: Callable[[str], Image], copies: Sequence[str] = ()
+    ) -> tuple[PhotoBank, list[Finding]]:
+        """Choose, and build the bank; `reload(name)` gives the base photo again; `copies` were not added, being known
+        as copies of another. `InputRefused` when none can be used, or all are one picture."""
 
         def again(name: str) -> Image:
             return without_dots(reload(name))[0]
 
-        return _assemble(self.models, self.measured, self.findings, max_photos, again, self.by_hand)
+        return _assemble(self.models, self.measured, self.findings, max_photos, again, self.by_hand, copies)
 
 
 def build_bank(
@@ -398,6 +401,7 @@ def _assemble(
     max_photos: int,
     reload: Callable[[str], Image],
     by_hand: Mapping[str, NDArray[np.float32]] = MappingProxyType({}),
+    copies: Sequence[str] = (),
 ) -> tuple[PhotoBank, list[Finding]]:
     findings = list(found)
     if not measured:
@@ -412,6 +416,7 @@ def _assemble(
             ]
         )
     chosen, more = select(measured, max_photos)
+    _not_all_same(measured, found, more, copies)
     findings += more
     base = chosen[0]
     portrait, points = working_portrait(reload(base.name), models, by_hand.get(base.name))
@@ -451,6 +456,29 @@ def _assemble(
             )
         )
     return bank, findings
+
+
+def _not_all_same(
+    measured: Sequence[Photo], found: Sequence[Finding], left_out: Sequence[Finding], copies: Sequence[str]
+) -> None:
+    """`InputRefused` when three photos or more were sent and all are one picture: whoever sent them meant to send
+    others. A photo without a usable face is another one."""
+    twins = sum(finding.code == "face.duplicate" for finding in left_out)
+    others = any(finding.code != "face.printed" for finding in found)
+    names = sorted([*(photo.name for photo in measured), *copies])
+    if others or twins + 1 < len(measured) or len(names) < SAME:
+        return
+    raise InputRefused(
+        [
+            Problem(
+                "face.all_same",
+                f"all {len(names)} photos are one and the same picture",
+                "send it once, or bring others that show the person differently",
+                field="materials.photos",
+                file=", ".join(names[:20]),
+            )
+        ]
+    )
 
 
 def _facts(chosen: Sequence[Photo]) -> dict[str, Any]:

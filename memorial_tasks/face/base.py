@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import safe_open
 
 from memorial_tasks.errors import InputRefused, ModelRefused, Problem
 from memorial_tasks.face import evaluate
 from memorial_tasks.face.bank import PhotoBank, build_bank
 from memorial_tasks.face.corpus import FaceCorpus
+from memorial_tasks.face.identity import Known, likeness_features
 from memorial_tasks.face.landmarks import FaceModels
 from memorial_tasks.face.networks import RefinerNet
 from memorial_tasks.face.pairs import PairSet, make_pairs, sources_of
@@ -35,6 +37,7 @@ Progress = Callable[[float, str], None]
 ARCHITECTURE = "memorial-face-base-1"  # stands as `format` in the file's metadata
 MODEL = "model.safetensors"
 FEWEST_PEOPLE, FEWEST_PHOTOS = 2, 4
+PEOPLE, KEPT = "people.", 3  # tensors of the people's likeness, and of how many pictures each
 FRAMES = 24  # of a person: evenly over their clips
 
 
@@ -88,7 +91,7 @@ def train_base(
     (out / ".state").rmdir()
     rows = evaluate.compare(generators, exam) if exam else {}
     about = {"config": config, "people": len(banks) - len(unseen)}
-    save_model(out / MODEL, generators, plan.scale, about, ARCHITECTURE)
+    save_model(out / MODEL, generators, plan.scale, about, ARCHITECTURE, _likenesses(list(banks.values())))
     card = {
         "kind": "face-base-card",
         "version": 1,
@@ -127,6 +130,36 @@ def load_base(path: Path, plan: Recipe) -> dict[str, RefinerNet]:
             f"the base face was trained with other sizes than config {plan.name} has", where=path.name, remedy=remedy
         )
     return generators
+
+
+def people_of(path: Path) -> list[list[Known]]:
+    """The likeness of each person the base was learned from or judged on, some pictures each (see `Known`); none from a
+    base that holds none. `ModelRefused` for files that are not safetensors or no base."""
+    if read_about(path)[1] != ARCHITECTURE:
+        raise ModelRefused(
+            "the file is not a base face of this architecture", where=path.name, remedy="import the base again"
+        )
+    with safe_open(str(path), framework="np") as file:
+        names = {name for name in file.keys() if name.startswith(PEOPLE)}  # noqa: SIM118
+        people = sorted({name.rpartition(".")[0] for name in names})
+        if names != {f"{person}.{part}" for person in people for part in ("texture", "points")}:
+            raise ModelRefused(
+                "the base holds people of whom parts are missing", where=path.name, remedy="import the base again"
+            )
+        both = [(file.get_tensor(f"{person}.texture"), file.get_tensor(f"{person}.points")) for person in people]
+    return [list(zip(textures, points, strict=True)) for textures, points in both]
+
+
+def _likenesses(banks: Sequence[PhotoBank]) -> dict[str, torch.Tensor]:
+    """What tells these people apart, without their pictures and their names: texture and points of `KEPT` photos each,
+    so that a studio has somebody to compare a person with."""
+    found: dict[str, torch.Tensor] = {}
+    for number, bank in enumerate(banks):
+        some = bank.teachers[:: max(1, len(bank.teachers) // KEPT)][:KEPT]
+        textures = np.stack([likeness_features(bank.crops[i], bank.points[i]) for i in some])
+        found[f"{PEOPLE}{number:05}.texture"] = torch.from_numpy(textures)
+        found[f"{PEOPLE}{number:05}.points"] = torch.from_numpy(np.ascontiguousarray(bank.points[some], np.float32))
+    return found
 
 
 def tuned(plan: Recipe) -> Recipe:

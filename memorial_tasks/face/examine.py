@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from memorial_tasks.errors import InputRefused, Problem
 from memorial_tasks.face import evaluate
 from memorial_tasks.face.bank import Photo, PhotoBank, load_bank, measure
-from memorial_tasks.face.identity import likeness, likeness_features
+from memorial_tasks.face.identity import Known, equal_error, likeness, likeness_features
 from memorial_tasks.face.landmarks import FaceModels
 from memorial_tasks.face.learn import FEWEST
 from memorial_tasks.face.metrics import RandomFeatures, features_of, kernel_distance
@@ -52,8 +52,10 @@ def examine(
     seed: int,
     progress: Progress,
     curve: bool = False,
+    others: Sequence[Sequence[Known]] = (),
 ) -> dict[str, Any]:
-    """Examine the bank and model in `folder`; write `evaluation.json` and `evaluation.png` into `out`.
+    """Examine the bank and model in `folder`; write `evaluation.json` and `evaluation.png` into `out`. `others` are
+    other people, some faces each, to tell the person from (see `base.people_of`).
 
     Raises `InputRefused` when too few photos were kept apart to judge anything, `ModelRefused` for foreign weights."""
     torch.set_num_threads(1)
@@ -83,7 +85,7 @@ def examine(
         "config": about.get("config", ""),
         "held_out": len(exam_photos),
         "rows": rows,
-        "identity": identity(bank, renderer, models),
+        "identity": identity(bank, renderer, models, others),
         "flicker": flicker(renderer, FaceRenderer(bank)),
         "feature_network": RandomFeatures.name,
     }
@@ -152,11 +154,17 @@ def structural_similarity(a: Image, b: Image) -> float:
     return float(similar[5:-5, 5:-5].mean())
 
 
-def identity(bank: PhotoBank, renderer: FaceRenderer, models: FaceModels) -> dict[str, float]:
+def identity(
+    bank: PhotoBank, renderer: FaceRenderer, models: FaceModels, others: Sequence[Sequence[Known]] = ()
+) -> dict[str, Any]:
     """How far the made faces are from the person's photos, beside how far the photos are from each other.
 
     `percentile`: the share of photo pairs that are farther apart than the made faces are from the photos; 50 means that
-    a made face is as like the person as two of their photos are like each other."""
+    a made face is as like the person as two of their photos are like each other.
+
+    `others`: against other people, where there are any (None where not): `eer`, the equal error rate at which made
+    faces are told from other people's by their distance to the person's photos, and `percentile`, the share of other
+    people's faces that are farther from those photos than the made ones are."""
     known = [(likeness_features(bank.crops[i], bank.points[i]), bank.points[i]) for i in bank.teachers]
     among = [likeness(*known[i], *known[j]) for i in range(len(known)) for j in range(i)]
     found = []
@@ -165,11 +173,20 @@ def identity(bank: PhotoBank, renderer: FaceRenderer, models: FaceModels) -> dic
         if isinstance(face, Photo):
             found.append(float(np.median([likeness(face.features, face.points, *photo) for photo in known])))
     typical = float(np.median(found)) if found else float("inf")
+    away = [float(np.median([likeness(*face, *photo) for photo in known])) for person in others for face in person]
+    told = None
+    if away and found:
+        told = {
+            "people": len(others),
+            "eer": round(equal_error(found, away), 4),
+            "percentile": round(100 * float(np.mean([other > typical for other in away])), 1),
+        }
     return {
         "made_to_photos": round(typical, 4),
         "photos_to_photos": round(float(np.median(among)), 4) if among else 0.0,
         "percentile": round(100 * float(np.mean([other > typical for other in among])), 1) if among else 0.0,
         "faces_found": len(found) / len(POSES),
+        "others": told,
     }
 
 

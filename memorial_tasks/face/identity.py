@@ -15,6 +15,7 @@ from memorial_tasks.face import geometry as geo
 from memorial_tasks.face import topology as topo
 from memorial_tasks.face.pixels import cv2
 
+Known = tuple[NDArray[np.float32], NDArray[np.float32]]  # one face: its texture (`likeness_features`) and its mesh
 STRANGER = 0.9
 _SHAPE = (33, 133, 362, 263, 168, 6, 4, 2, 98, 327, 10, 234, 454, 127, 356, 93, 323, 172, 397, 46, 276, 55, 285)
 
@@ -96,3 +97,13 @@ def strangers(textures: Sequence[NDArray[np.float32]], points: Sequence[NDArray[
     spread = float(np.median(np.abs(typical - np.median(typical)))) * 1.48
     limit = max(STRANGER, float(np.median(typical)) + 4 * spread)  # a varied album widens its own limit
     return {int(i): float(typical[i]) for i in np.flatnonzero(typical > limit)}
+
+
+def equal_error(own: Sequence[float], others: Sequence[float]) -> float:
+    """Equal error rate of distances, 0..1: at the limit where as large a share of the `own` lies beyond it as of the
+    `others` below. 0.5 tells nothing."""
+    mine, theirs = np.asarray(own, np.float64), np.asarray(others, np.float64)
+    limits = np.unique(np.concatenate([mine, theirs, [np.inf]]))
+    rates = [(float((mine >= limit).mean()), float((theirs < limit).mean())) for limit in limits]
+    refused, taken = min(rates, key=lambda pair: (abs(pair[0] - pair[1]), sum(pair)))
+    return (refused + taken) / 2

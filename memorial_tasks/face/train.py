@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -501,16 +502,23 @@ def on_cpu(network: RefinerNet) -> RefinerNet:
 
 
 def save_model(
-    path: Path, generators: Mapping[str, RefinerNet], scale: float, about: Mapping[str, Any], architecture: str = ""
+    path: Path,
+    generators: Mapping[str, RefinerNet],
+    scale: float,
+    about: Mapping[str, Any],
+    architecture: str = "",
+    beside: Mapping[str, Tensor] = MappingProxyType({}),
 ) -> None:
     """Write the averaged generators as safetensors with their architecture in the metadata; an empty map is allowed.
-    `architecture` stands as `format` in the metadata of a base model."""
+    `architecture` stands as `format` in the metadata of a base model; `beside` are further tensors of it, by names no
+    generator has."""
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {
         f"{name}.{key}": value.detach().cpu().contiguous()
         for name, g in generators.items()
         for key, value in g.state_dict().items()
     }
+    tensors |= beside
     if not tensors:
         tensors = {"none": torch.zeros(1)}
     channels = {name: list(g.channels) for name, g in generators.items()}

@@ -34,7 +34,8 @@ from memorial_tasks.vault.store import EncryptedStore
 
 MODEL_FILE = "model.safetensors"
 BASE_INPUT = "base/model.safetensors"
-TUNED = {"train_face": "face", "train_voice": "voice"}  # steps that start from a base model, and of which kind
+# Steps that take a base model, and of which kind: a training starts from it, the examination compares with its people.
+TUNED = {"train_face": "face", "train_voice": "voice", "evaluate_face": "face"}
 MAX_HEADER = 100 << 20  # the format's own limit
 BYTES = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1,
@@ -241,8 +242,8 @@ def train_model(
 
 
 def base_of(studio: Studio, connection: Any, order: OrderRow, step: str, config: str) -> BaseModelRow | None:
-    """The base model this training of this order starts from: the newest of its kind and config that the studio had
-    when the order came in. A later import never changes what is half done.
+    """The base model this step of this order takes: the newest of its kind and config (any, where the step has none)
+    that the studio had when the order came in. A later import never changes what is half done.
 
     Raises `ModelRefused` when its weights are gone or are others than were imported."""
     kind = TUNED.get(step)
@@ -260,7 +261,7 @@ def base_of(studio: Studio, connection: Any, order: OrderRow, step: str, config:
             raise ModelRefused(
                 "the weights of the base model are not there", where=row.model_id, remedy="import them again"
             )
-        if read_header(file).metadata.get("config", config) == config:
+        if not config or read_header(file).metadata.get("config", config) == config:
             return row
     return None
 

@@ -22,7 +22,7 @@ def step_params(settings: Settings, order: OrderRow, step: str) -> dict[str, Any
     by_step: dict[str, dict[str, Any]] = {
         "ingest": {"language": order.language},
         "quality_gate": {"language": order.language},
-        "prepare_face": {},
+        "prepare_face": {"size": size, "upright": "vertical" in formats},
         "train_face": {"config": train},
         "prepare_voice": {"language": order.language},
         "train_voice": {"config": train},

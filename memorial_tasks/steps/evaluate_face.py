@@ -17,14 +17,21 @@ class Params(Record):
 
 
 def run(context: StepContext, params: Params) -> dict[str, Any]:
-    """``face/bank.*``, ``face/base.png``, ``face/model.safetensors`` -> ``evaluation.json``, ``evaluation.png``."""
+    """``face/bank.*``, ``face/base.png``, ``face/model.safetensors``, and where the studio has one
+    ``base/model.safetensors``, of whose people the person is told -> ``evaluation.json``, ``evaluation.png``."""
+    from memorial_tasks.face.base import people_of
     from memorial_tasks.face.examine import examine
     from memorial_tasks.face.landmarks import FaceModels
 
     for name in ("face/bank.safetensors", "face/bank.json", "face/base.png", "face/model.safetensors"):
         context.file(name)
     models = FaceModels.load(context.assets)
-    document = examine(context.inputs / "face", context.out, models, context.seed, context.progress, params.curve)
+    base = context.optional("base/model.safetensors")
+    others = people_of(base) if base is not None else []
+    document = examine(
+        context.inputs / "face", context.out, models, context.seed, context.progress, params.curve, others
+    )
     return {key: document[key] for key in ("config", "held_out", "rows", "identity", "flicker")} | {
-        "learning_curve": document.get("learning_curve", [])
+        "learning_curve": document.get("learning_curve", []),
+        "without_critic": document.get("without_critic"),
     }

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from drawn import TALKING, bank, mesh, paint
 
+from memorial_tasks.domain.finding import Finding
+from memorial_tasks.domain.words import Severity
 from memorial_tasks.errors import InputRefused, ModelRefused
 from memorial_tasks.face import bank as banks
 from memorial_tasks.face import geometry as geo
@@ -176,3 +178,27 @@ def test_a_wall_seen_through_loose_hair_is_not_the_person_but_a_shirt_of_its_col
     elsewhere = np.abs(opened - matte)
     elsewhere[chin - 66 : chin - 19, right + 6 : right + 36] = 0
     assert elsewhere.max() < 0.05
+
+
+@pytest.mark.parametrize(("measured", "copies"), [(("a", "b", "c"), ()), (("a",), ("b", "c")), (("a", "b"), ("c",))])
+def test_several_photos_that_are_all_one_picture_are_refused_by_name(
+    measured: tuple[str, ...], copies: tuple[str, ...]
+) -> None:
+    """Whether the quality gate saw it before or the bank sees it itself."""
+    with pytest.raises(InputRefused) as caught:
+        _assemble(None, [photo(n) for n in measured], [], 5, lambda name: paint(mesh()), {}, copies)  # type: ignore[arg-type]
+    problem = caught.value.problems[0]
+    assert (problem.code, problem.file) == ("face.all_same", "a, b, c")
+    assert "send it once" in problem.remedy
+
+
+def test_one_photo_or_one_that_differs_is_not_all_the_same() -> None:
+    faceless = Finding(code="face.none", severity=Severity.WARNING, material="x", what="no face was found", remedy="")
+    one, twin, other = photo("a"), photo("b"), photo("c", jaw_open=0.6)
+    twins = select([one, twin], 5)[1]
+    banks._not_all_same([one], [], [], ())
+    banks._not_all_same([one, twin], [], twins, ())
+    banks._not_all_same([one, twin, other], [], select([one, twin, other], 5)[1], ())
+    banks._not_all_same([one, twin], [faceless], twins, ("d",))
+    with pytest.raises(InputRefused):
+        banks._not_all_same([one, twin], [], twins, ("d",))

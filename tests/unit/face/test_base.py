@@ -14,6 +14,7 @@ from memorial_tasks.errors import InputRefused, ModelRefused
 from memorial_tasks.face import base, learn
 from memorial_tasks.face.bank import save_bank
 from memorial_tasks.face.corpus import read_corpus
+from memorial_tasks.face.identity import likeness, likeness_features
 from memorial_tasks.face.networks import RefinerNet
 from memorial_tasks.face.recipes import recipe
 from memorial_tasks.face.train import save_model
@@ -82,6 +83,10 @@ def test_two_people_make_a_base_and_the_manifest_of_its_import(tmp_path: Path, m
     assert about["corpus"]["licence"] == "CC-BY-4.0"
     assert sorted(path.name for path in out.iterdir()) == ["base.yaml", "card.json", "model.safetensors"]
     assert set(base.load_base(out / "model.safetensors", brief)) == {"mouth", "eyes"}
+    people = base.people_of(out / "model.safetensors")
+    assert [len(faces) for faces in people] == [base.KEPT, base.KEPT]
+    first = drawn[0]
+    assert likeness(*people[0][0], likeness_features(first.crops[0], first.points[0]), first.points[0]) < 1e-5
     monkeypatch.setattr(base, "_bank_of", lambda files, models: drawn[0] if "a.png" in str(files[0]) else None)
     with pytest.raises(InputRefused, match="1 of 2 people"):
         train_base.run("face", manifest(tmp_path), out, "tiny", tmp_path, 1, lambda f, m: None)
@@ -92,11 +97,18 @@ def test_a_base_of_other_sizes_or_no_base_at_all_is_refused(tmp_path: Path) -> N
     fitting = {name: RefinerNet(plan.channels) for name in ("mouth", "eyes")}
     save_model(path, fitting, plan.scale, {"config": "tiny"}, base.ARCHITECTURE)
     assert set(base.load_base(path, plan)) == {"mouth", "eyes"}
+    assert base.people_of(path) == [], "a base of before holds nobody's likeness"
+    torn = {"people.00000.texture": torch.zeros(1, 4)}
+    save_model(path, fitting, plan.scale, {"config": "tiny"}, base.ARCHITECTURE, torn)
+    with pytest.raises(ModelRefused, match="parts are missing"):
+        base.people_of(path)
     with pytest.raises(ModelRefused, match="other sizes than config cpu"):
         base.load_base(path, recipe("cpu"))
     save_model(path, fitting, plan.scale, {"config": "tiny"})  # somebody's face, not a base
     with pytest.raises(ModelRefused, match="not a base face"):
         base.load_base(path, plan)
+    with pytest.raises(ModelRefused, match="not a base face"):
+        base.people_of(path)
     path.write_bytes(b"\x80\x04 a pickle")
     with pytest.raises(ModelRefused, match="safetensors"):
         base.load_base(path, plan)

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from skimage.metrics import structural_similarity as reference
 from memorial_tasks.errors import InputRefused
 from memorial_tasks.face import examine as examining
 from memorial_tasks.face import learn
-from memorial_tasks.face.bank import save_bank
+from memorial_tasks.face.bank import Photo, save_bank
 from memorial_tasks.face.examine import examine, flicker, learning_curve, structural_similarity, without_critic
+from memorial_tasks.face.identity import equal_error, likeness_features
 from memorial_tasks.face.learn import learn_face
 from memorial_tasks.face.recipes import recipe
 from memorial_tasks.face.render import FaceRenderer
@@ -100,3 +102,33 @@ def test_what_the_discriminator_is_worth_is_told_by_a_training_that_never_meets_
     alone = without_critic(bank(TALKING), replace(BRIEF, steps=6, warm_up=3), 1, quiet)
     assert set(alone) == {"mouth_eye_psnr", "sharpness"}
     assert [plan.warm_up for plan in plans] == [6]  # type: ignore[attr-defined]
+
+
+def test_a_face_is_told_from_other_people_where_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The landmark models are files fetched at set-up: the double knows the face that is to be found."""
+    person = bank(TALKING[:4])
+    crop, points = person.crops[0], person.points[0]
+    made = Photo("made", crop, points, 4.0, 100.0, False, 1.0, likeness_features(crop, points))
+    monkeypatch.setattr(examining, "measure", lambda models, frame, name: made)
+    renderer = FaceRenderer(person)
+    broad = points.copy()
+    broad[:, 0] = 192 + (broad[:, 0] - 192) * np.where(np.abs(broad[:, 0] - 192) > 60, 1.4, 1.0)
+    noise = np.random.default_rng(1).integers(0, 255, crop.shape, dtype=np.uint8)
+    stranger, twin = (likeness_features(noise, broad), broad), (made.features, points)
+
+    def against(*people: Any) -> Any:
+        return examining.identity(person, renderer, NoFace(), people)["others"]  # type: ignore[arg-type]
+
+    assert against() is None
+    assert against([stranger, stranger]) == {"people": 1, "eer": 0.0, "percentile": 100.0}
+    like = against([twin], [stranger])
+    assert like["people"] == 2
+    assert like["eer"] > 0.2, "somebody who looks just like the person cannot be told from them"
+    assert like["percentile"] == 50.0
+
+
+def test_the_equal_error_rate_is_that_of_two_overlapping_groups() -> None:
+    assert equal_error([0.1, 0.2, 0.3], [0.6, 0.7]) == 0.0
+    assert equal_error([0.1, 0.2, 0.3, 0.8], [0.4, 0.7, 0.9, 1.0]) == pytest.approx(0.25)
+    assert equal_error([0.5] * 4, [0.5] * 4) == pytest.approx(0.5)
+    assert equal_error([0.9], [0.1]) == pytest.approx(1.0)

@@ -37,3 +37,9 @@ def test_the_training_is_the_one_the_order_came_in_with() -> None:
 
 def test_a_production_studio_seals_as_one() -> None:
     assert step_params(Settings(profile="production"), order(), "seal")["profile"] == "production"
+
+
+def test_the_face_is_prepared_for_the_sizes_in_which_it_will_be_shown() -> None:
+    given = step_params(Settings(), order(size="2160p", formats=["mp4", "vertical"]), "prepare_face")
+    assert given == {"size": "2160p", "upright": True}
+    assert step_params(Settings(), order(), "prepare_face") == {"size": "1080p", "upright": False}
