@@ -14,8 +14,6 @@ from memorial_tasks.face.bank import PhotoBank
 from memorial_tasks.steps import evaluate_face
 from memorial_tasks.steps.prepare_face import ENLARGED, Params, _large_enough
 
-HIGH = {"720p": 720, "1080p": 1080, "2160p": 2160}
-
 
 def shown_at(times: float) -> PhotoBank:
     """The drawn person, head and shoulders, of so few pixels that 1080p shows them `times` as large."""
