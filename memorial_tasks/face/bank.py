@@ -29,7 +29,7 @@ from memorial_tasks.face.identity import likeness_features, strangers
 from memorial_tasks.face.landmarks import FaceMesh, FaceModels
 from memorial_tasks.face.matte import soft_matte, without_gaps
 from memorial_tasks.face.mouth import SHOWN, TEETH_OPENING, MouthExemplar
-from memorial_tasks.face.parsing import TINTS, face_skin, parse, tinted
+from memorial_tasks.face.parsing import TINTS, parse, tinted
 from memorial_tasks.face.pixels import cv2
 from memorial_tasks.tensors import save_arrays
 
@@ -321,7 +321,7 @@ def working_portrait(
 
 def match_colours(crop: Image, points: NDArray[np.float32], goal: Image, goal_points: NDArray[np.float32]) -> Image:
     """Give a crop the skin colours of another (mean and spread in Lab, Reinhard 2001), so that light does not
-    flicker. Bare skin is compared with bare skin: not with glasses, a beard or a fringe."""
+    flicker."""
     (mean, spread), (want_mean, want_spread) = _skin_statistics(crop, points), _skin_statistics(goal, goal_points)
     lab = cv2.cvtColor(crop, cv2.COLOR_RGB2LAB).astype(np.float32)
     gain = (want_spread / np.maximum(spread, 1e-3)).clip(0.7, 1.45)
@@ -331,10 +331,16 @@ def match_colours(crop: Image, points: NDArray[np.float32], goal: Image, goal_po
 
 
 def _skin_statistics(crop: Image, points: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    lab = cv2.cvtColor(crop, cv2.COLOR_RGB2LAB)
-    values = lab[face_skin(crop, points)].astype(np.float32)
+    # All of the oval, not only what is like the cheeks in colour: the same pixels in every light. Measured, that brings
+    # a face back to within 1 to 2.6 grey levels; bare skin alone, told by its colour, to within 2.3 to 9.5.
+    mask = np.zeros(crop.shape[:2], np.uint8)
+    cv2.fillPoly(mask, [np.round(topo.polygon(points, topo.OVAL)).astype(np.int32)], 1)
+    mask = cv2.erode(mask, np.ones((9, 9), np.uint8))
+    for ring in (topo.OUTER_MOUTH, topo.RIGHT_EYE, topo.LEFT_EYE):
+        cv2.fillPoly(mask, [np.round(topo.polygon(points, ring)).astype(np.int32)], 0)
+    values = cv2.cvtColor(crop, cv2.COLOR_RGB2LAB)[mask > 0].astype(np.float32)
     if len(values) < 16:
-        values = lab.reshape(-1, 3).astype(np.float32)
+        values = cv2.cvtColor(crop, cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(np.float32)
     low, high = np.percentile(values[:, 0], (5, 95))
     values = values[(values[:, 0] >= low) & (values[:, 0] <= high)]
     return values.mean(axis=0), values.std(axis=0)

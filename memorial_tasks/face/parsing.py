@@ -75,23 +75,6 @@ def parse(rgb: Image, points: NDArray[np.float32], matte: NDArray[np.float32]) -
     return {name: found[name].astype(np.uint8) * np.uint8(255) for name in PARTS}
 
 
-def face_skin(rgb: Image, points: NDArray[np.float32]) -> Plane:
-    """Bare skin inside the face's oval, bool [H, W], of a crop uint8 [H, W, 3]: without eyes, brows, lips, and without
-    what has not the colour of the cheeks (a fringe, glasses, a beard, a hand). All of the oval where the cheeks say
-    nothing."""
-    shape = rgb.shape[:2]
-    eroded = cv2.erode(_inside(points, topo.OVAL, shape).astype(np.uint8), np.ones((9, 9), np.uint8))
-    inside = np.asarray(eroded > 0)
-    for part in _features(points, shape).values():
-        inside &= ~part
-    lab = _lab(rgb)
-    skin = _skin_colour(lab, points)
-    if skin is None:
-        return inside
-    found: Plane = inside & (skin.away(lab) < LIKE_SKIN)
-    return found if found.sum() > 0.3 * inside.sum() else inside
-
-
 def tinted(rgb: Image, parts: Mapping[str, Image]) -> Image:
     """The photo with each part in a colour of its own (`TINTS`), its background darkened: for a person to look at."""
     shown = rgb.astype(np.float32)

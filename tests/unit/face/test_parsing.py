@@ -9,8 +9,8 @@ from drawn import SIDE, bank, mesh
 from numpy.typing import NDArray
 
 from memorial_tasks.face import topology as topo
-from memorial_tasks.face.bank import match_colours, write_parts
-from memorial_tasks.face.parsing import PARTS, TINTS, face_skin, parse, tinted
+from memorial_tasks.face.bank import write_parts
+from memorial_tasks.face.parsing import PARTS, TINTS, parse, tinted
 
 WALL, SHIRT, SKIN, HAIR = (96, 140, 170), (70, 60, 110), (205, 160, 132), (64, 48, 38)
 
@@ -135,19 +135,6 @@ def test_no_two_parts_share_a_pixel_and_all_lie_in_the_person() -> None:
     assert not parse(*portrait()[:3])["mouth"].any(), "a shut mouth has no inside"
 
 
-def test_a_fringe_and_a_beard_are_no_skin_to_compare_colours_by() -> None:
-    crop, points = bank([{}]).crops[0].copy(), bank([{}]).points[0]
-    plain = face_skin(crop, points)
-    oval = topo.polygon(points, topo.OVAL)
-    top, chin = (int(v) for v in (oval[:, 1].min(), oval[:, 1].max()))
-    crop[: top + 25] = HAIR
-    crop[chin - 25 :] = HAIR
-    found = face_skin(crop, points)
-    assert found[top + 30 : chin - 30].sum() > 0.95 * plain[top + 30 : chin - 30].sum()
-    assert not found[: top + 22].any()
-    assert not found[chin - 22 :].any()
-
-
 def test_the_tinted_photo_shows_every_part_in_its_own_colour() -> None:
     rgb, points, matte, _ = portrait(jaw_open=0.6)
     parts = parse(rgb, points, matte)
@@ -158,21 +145,6 @@ def test_the_tinted_photo_shows_every_part_in_its_own_colour() -> None:
         where = parts[name] > 0
         toward = np.abs(shown[where].astype(float) - colour).mean()
         assert toward < 0.7 * np.abs(rgb[where].astype(float) - colour).mean() + 2, name
-
-
-def test_a_beard_does_not_shift_the_colours_of_the_cheeks() -> None:
-    drawn = bank([{}])
-    crop, points = drawn.crops[0], drawn.points[0]
-    bearded = crop.copy()
-    outline = topo.polygon(points, topo.OVAL)
-    low = float(points[topo.NOSE_TIP, 1]) + 20
-    below = np.arange(len(crop))[:, None] > low
-    inside = np.zeros(crop.shape[:2], np.uint8)
-    cv2.fillPoly(inside, [np.round(outline).astype(np.int32)], 1)
-    bearded[below & (inside > 0)] = (50, 40, 36)
-    mended = match_colours(bearded, points, crop, points)
-    cheek = np.s_[int(low) - 40 : int(low) - 10, 130:150]
-    assert np.abs(mended[cheek].mean(axis=(0, 1)) - crop[cheek].mean(axis=(0, 1))).max() < 6
 
 
 def test_the_operator_gets_a_picture_of_what_was_understood(tmp_path: Path) -> None:
