@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 # How an eye shuts: the line between the lids lies at `SHARE` of the way from the upper to the lower one, and the outer
 # corner goes down by `SINK` and inwards by `PULL` eye widths. So that ours, tracked, blink as 58 tracked blinks of one
 # person do; five others blink alike (GRID).
-SHARE, SINK, PULL = 0.88, 0.12, 0.06
+SHARE, SINK, PULL = 0.95, 0.12, 0.06
 ALONG = np.linspace(-2.0, 2.0, 129)  # along the eye: -1 its outer corner, 1 the inner one
 HIGH = np.linspace(0.0, 1.2, 97)  # away from the lid's edge, in eye widths
 THIN = 2  # the two-dimensional tables take every second place along the eye
