@@ -1,6 +1,7 @@
 """Examining a trained face: every figure beside its ground truth and its peers, on photos it never learned from.
 
-Rows: the real photo (`truth`), the unbent photo (`still`), the bent one (`warp`) and what would be delivered (`ours`).
+Rows: the real photo (`truth`), the unbent photo (`still`), the bent one (`warp`), what would be delivered (`ours`), and
+where there is one, somebody else's photo bent alike (`wrong_person`).
 With `curve`, the refiner is trained anew on fewer and more photos, so that a family learns what more would bring, and
 once without its discriminator, so that an engineer sees what that brought.
 """
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from memorial_tasks.errors import InputRefused, Problem
 from memorial_tasks.face import evaluate
-from memorial_tasks.face.bank import Photo, PhotoBank, load_bank, measure
+from memorial_tasks.face.bank import Photo, PhotoBank, load_bank, match_colours, measure
 from memorial_tasks.face.identity import Known, equal_error, likeness, likeness_features
 from memorial_tasks.face.landmarks import FaceModels
 from memorial_tasks.face.learn import FEWEST
@@ -53,9 +54,11 @@ def examine(
     progress: Progress,
     curve: bool = False,
     others: Sequence[Sequence[Known]] = (),
+    stranger: Image | None = None,
 ) -> dict[str, Any]:
     """Examine the bank and model in `folder`; write `evaluation.json` and `evaluation.png` into `out`. `others` are
-    other people, some faces each, to tell the person from (see `base.people_of`).
+    other people, some faces each, to tell the person from (see `base.people_of`); `stranger` is a photo of somebody
+    else, uint8 [H, W, 3].
 
     Raises `InputRefused` when too few photos were kept apart to judge anything, `ModelRefused` for foreign weights."""
     torch.set_num_threads(1)
@@ -76,6 +79,10 @@ def examine(
     learn = [i for i in bank.teachers if i not in exam_photos]
     exam = make_pairs(bank, float(about["scale"]), [bank.base_index], learn, exam_photos)
     made = pictures_by_row(generators, exam)
+    other = None if stranger is None else measure(models, stranger, "stranger")
+    if isinstance(other, Photo):
+        bent = wrong_person(bank, other, float(about["scale"]), learn, exam_photos)
+        made["wrong_person"] = {name: np.ascontiguousarray(found.inputs[:, :3]) for name, found in bent.items()}
     rows = {name: _figures(found, exam, seed) for name, found in made.items()}
     progress(0.3, "judged on photos it never saw")
     renderer = FaceRenderer(bank, Refiner(generators, float(about["scale"]), bank) if generators else None)
@@ -116,6 +123,22 @@ def pictures_by_row(generators: Mapping[str, RefinerNet], exam: Mapping[str, Pai
         n: evaluate.refined(generators[n], p) if n in generators else rows["warp"][n] for n, p in exam.items()
     }
     return rows
+
+
+def wrong_person(
+    bank: PhotoBank, stranger: Photo, scale: float, learn: Sequence[int], exam_photos: Sequence[int]
+) -> dict[str, PairSet]:
+    """Somebody else's photo, in the person's colours, bent to the photos kept apart: what the right movement is worth
+    on the wrong face. Pairs by patch, in the order of those of the person's own base photo."""
+    base = bank.base_index
+    crop = match_colours(stranger.crop, stranger.points, bank.crops[base], bank.points[base])
+    larger = replace(
+        bank,
+        crops=np.concatenate([bank.crops, crop[None]]),
+        points=np.concatenate([bank.points, stranger.points[None]]),
+        facts={**bank.facts, "photos": [*bank.facts["photos"], bank.facts["photos"][base]]},
+    )
+    return make_pairs(larger, scale, [len(bank.crops)], learn, exam_photos)
 
 
 def _figures(made: Mapping[str, Image], exam: Mapping[str, PairSet], seed: int) -> dict[str, float]:

@@ -6,7 +6,7 @@ from memorial_tasks.domain.order import Record
 from memorial_tasks.domain.words import Modality
 from memorial_tasks.steps.contract import StepContext
 
-ROOMS = ("face",)
+ROOMS = ("face", "demo")
 MODALITIES = (Modality.FACE,)
 
 
@@ -29,9 +29,18 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
     base = context.optional("base/model.safetensors")
     others = people_of(base) if base is not None else []
     document = examine(
-        context.inputs / "face", context.out, models, context.seed, context.progress, params.curve, others
+        context.inputs / "face", context.out, models, context.seed, context.progress, params.curve, others, _stranger()
     )
     return {key: document[key] for key in ("config", "held_out", "rows", "identity", "flicker")} | {
         "learning_curve": document.get("learning_curve", []),
         "without_critic": document.get("without_critic"),
     }
+
+
+def _stranger() -> Any:
+    """A photo of somebody else, uint8 [H, W, 3]: the invented woman of the demonstration. A studio has no business
+    holding pictures of other people."""
+    from memorial_tasks.demo.portraits import ALBUM, SIZE, backdrops, photograph
+    from memorial_tasks.demo.studio import invite
+
+    return photograph(invite(1), ALBUM[3], backdrops(SIZE, 1), 0)

@@ -32,7 +32,8 @@ from memorial_tasks.face import evaluate
 from memorial_tasks.face import geometry as geo
 from memorial_tasks.face import topology as topo
 from memorial_tasks.face.album import portraits
-from memorial_tasks.face.bank import PhotoBank, build_bank, match_colours, measure, save_bank
+from memorial_tasks.face.bank import Photo, PhotoBank, build_bank, match_colours, measure, save_bank
+from memorial_tasks.face.examine import wrong_person
 from memorial_tasks.face.identity import likeness, likeness_features
 from memorial_tasks.face.landmarks import FaceModels
 from memorial_tasks.face.metrics import RandomFeatures, features_of, kernel_distance
@@ -163,22 +164,14 @@ def _wrong_person(
     folder: Path, bank: PhotoBank, scale: float, tests: dict[str, PairSet], learn: list[int], exam: list[int]
 ) -> float:
     """Mouth+eye PSNR where somebody else's photo is bent to the person's held-out frames (each sixth): mean of nine."""
-    models, found = FaceModels.load(ASSETS), []
+    models, scores = FaceModels.load(ASSETS), []
     some = exam[::6]
     wanted = {name: pairs.of_targets(some) for name, pairs in tests.items()}
-    base = (bank.crops[bank.base_index], bank.points[bank.base_index])
     for clip in sorted((folder / "others").glob("*.mpg"))[1:]:
         other = measure(models, _frames(clip, (15,))[0], clip.stem)
-        if not isinstance(other, Finding):
-            found.append((match_colours(other.crop, other.points, *base), other.points))
-    scores = []
-    for crop, points in found:
-        larger = replace(
-            bank, crops=np.concatenate([bank.crops, crop[None]]), points=np.concatenate([bank.points, points[None]]),
-            facts={"photos": [*bank.facts["photos"], bank.facts["photos"][0]]},
-        )  # fmt: skip
-        bent = make_pairs(larger, scale, [len(bank.crops)], learn, some)
-        scores.append(evaluate.score({n: p.inputs[:, :3] for n, p in bent.items()}, wanted).psnr)
+        if isinstance(other, Photo):
+            bent = wrong_person(bank, other, scale, learn, some)
+            scores.append(evaluate.score({n: p.inputs[:, :3] for n, p in bent.items()}, wanted).psnr)
     return float(np.mean(scores))
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -12,8 +13,8 @@ from drawn import TALKING, bank
 from skimage.metrics import structural_similarity as reference
 
 from memorial_tasks.errors import InputRefused
+from memorial_tasks.face import evaluate, learn
 from memorial_tasks.face import examine as examining
-from memorial_tasks.face import learn
 from memorial_tasks.face.bank import Photo, save_bank
 from memorial_tasks.face.examine import examine, flicker, learning_curve, structural_similarity, without_critic
 from memorial_tasks.face.identity import equal_error, likeness_features
@@ -125,6 +126,25 @@ def test_a_face_is_told_from_other_people_where_there_are_any(monkeypatch: pytes
     assert like["people"] == 2
     assert like["eer"] > 0.2, "somebody who looks just like the person cannot be told from them"
     assert like["percentile"] == 50.0
+
+
+def test_somebody_elses_photo_moved_alike_is_farther_from_the_truth() -> None:
+    person = bank(TALKING)
+    base = person.base_index
+    kept = examining.held_out(person)
+    learn_from = [i for i in person.teachers if i not in kept]
+    exam = examining.make_pairs(person, 0.5, [base], learn_from, kept)
+    painted = np.random.default_rng(1).integers(60, 200, (24, 24, 3), dtype=np.uint8)
+    other = np.asarray(cv2.resize(painted, person.crops[base].shape[1::-1], interpolation=cv2.INTER_CUBIC), np.uint8)
+    stranger = Photo("other", other, person.points[base], 4.0, 100.0, False, 1.0, np.zeros(1, np.float32))
+    bent = examining.wrong_person(person, stranger, 0.5, learn_from, kept)
+    for name, pairs in bent.items():
+        assert np.array_equal(pairs.targets, exam[name].targets), "judged on the same photos"
+
+    def figure(found: dict[str, Any]) -> float:
+        return evaluate.score({name: pairs.inputs[:, :3] for name, pairs in found.items()}, exam).psnr
+
+    assert figure(bent) < figure(exam) - 2
 
 
 def test_the_equal_error_rate_is_that_of_two_overlapping_groups() -> None:

@@ -65,9 +65,11 @@ def test_the_examination_passes_on_all_that_was_found(tmp_path: Path, monkeypatc
     found = {"config": "tiny", "held_out": 2, "rows": {}, "identity": {}, "flicker": {}, "learning_curve": [{}],
              "without_critic": {"mouth_eye_psnr": 30.0, "sharpness": 0.9}}  # fmt: skip
     given: list[Any] = []
+    strangers: list[Any] = []
 
     def examine(*arguments: Any) -> dict[str, Any]:
-        given.append(arguments[-1])
+        given.append(arguments[-2])
+        strangers.append(arguments[-1])
         return found
 
     monkeypatch.setattr("memorial_tasks.face.examine.examine", examine)
@@ -92,3 +94,4 @@ def test_the_examination_passes_on_all_that_was_found(tmp_path: Path, monkeypatc
     context.base = tmp_path / "base.safetensors"
     evaluate_face.run(context, evaluate_face.Params())  # type: ignore[arg-type]
     assert given == [[], ["people of base.safetensors"]]
+    assert all(one.shape == (1140, 912, 3) for one in strangers), "and a photo of somebody else"
