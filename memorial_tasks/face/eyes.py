@@ -80,11 +80,15 @@ def _lit(canvas: NDArray[np.uint8], points: NDArray[np.float32], right: bool, sh
     rows, columns = region.slices
     mask = soft_polygon(outline, region, max(1.0, 0.07 * span))
     between = np.round(points[[8, 9], :2]).astype(int)
-    skin = canvas[between[:, 1].clip(0, height - 1), between[:, 0].clip(0, width - 1)].astype(np.float32).mean()
+    skin = canvas[between[:, 1].clip(0, height - 1), between[:, 0].clip(0, width - 1)].astype(np.float32).mean(axis=0)
     patch = canvas[rows, columns].astype(np.float32)
-    now = float((patch.mean(axis=2) * mask).sum() / max(float(mask.sum()), 1e-6))
-    gain = 1 + (float(np.clip(LIT * skin / max(now, 1.0), 1.0, BRIGHTEST)) - 1) * shut * mask
-    canvas[rows, columns] = np.clip(patch * gain[..., None] + 0.5, 0, 255).astype(np.uint8)
+    now = (patch * mask[..., None]).sum(axis=(0, 1)) / max(float(mask.sum()), 1e-6)
+    wanted = LIT * skin - now
+    # added, not multiplied: shadow in a fold is redder than skin, and brightened it would be orange
+    light = np.clip(wanted.mean(), 0.0, (BRIGHTEST - 1) * now.mean()) / max(float(wanted.mean()), 1e-6) * wanted
+    light = 0.5 * (light + light.mean())
+    lit = patch + np.float32(shut) * mask[..., None] * light.astype(np.float32)
+    canvas[rows, columns] = np.clip(lit + 0.5, 0, 255).astype(np.uint8)
 
 
 def _lash_line(
