@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from memorial_tasks.database.registry import OrderRow, StepRunRow
 from memorial_tasks.domain.words import OrderState, Purpose
 from memorial_tasks.errors import ConsentRefused, InputRefused, MemorialError, Problem
 from memorial_tasks.production.consents import require_consent
-from memorial_tasks.production.gates import export_document, export_report
+from memorial_tasks.production.gates import REPORT_FILES, export_document, export_report
 from memorial_tasks.production.orders import OPEN
 from memorial_tasks.production.steps import current_result
 from memorial_tasks.production.studio import Studio, Who
@@ -34,15 +34,21 @@ class Point:
     artifact: str
     shown: tuple[str, ...]  # what is put before the reviewer
     findings: str  # the step whose metrics and findings stand beside it
+    beside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # what other steps made that helps to judge it
 
 
 POINTS: Mapping[str, Point] = {
     "script": Point("script", "", "script.json", ("script.json", "subtitles.json"), ""),
     "voice": Point("voice", "speak", "speech.wav", ("speech.wav",), "speak"),
     "still": Point(
-        "still", "train_face", "face/sheet.png", ("face/sheet.png", "face/growth.png", "face/album.png"), "train_face"
+        "still",
+        "train_face",
+        "face/sheet.png",
+        ("face/sheet.png", "face/growth.png", "face/album.png"),
+        "train_face",
+        {"prepare_face": ("face/parsing.png",)},
     ),
-    "film": Point("film", FILM_STEP, "film.mp4", ("film.mp4",), "output_gate"),
+    "film": Point("film", FILM_STEP, "film.mp4", ("film.mp4",), "output_gate", {"output_gate": REPORT_FILES}),
 }
 
 # Why something was rejected, and which step is done otherwise because of it: it gets a new seed, and with it every
@@ -283,8 +289,7 @@ def export_preview(studio: Studio, order_id: str, who: Who, point: Point = POINT
     """What the reviewer has to see, hear or read, with findings and metrics; the look itself is audited."""
     if point.step:
         folders = [export_report(studio, order_id, point.step, point.shown)]
-        if point.name == "film":
-            folders.append(export_report(studio, order_id, point.findings))
+        folders += [export_report(studio, order_id, step, names) for step, names in point.beside.items()]
     else:
         folders = [export_document(studio, order_id, point.shown)]
     with studio.transaction() as connection:

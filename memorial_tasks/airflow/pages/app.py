@@ -186,7 +186,7 @@ def _review(app: FastAPI, show: Show) -> None:
 
         if facts.consent(studio, order)["decision"] != "granted":
             raise ConsentRefused("consent does not cover this now", where=order, remedy="see its consent")
-        path = _exported(studio, order, POINTS[at].step if at in POINTS else "", POINTS, name)
+        path = _exported(studio, order, POINTS.get(at), name)
         return FileResponse(path, media_type=MEDIA[path.suffix], headers=PERSONAL)
 
 
@@ -197,9 +197,9 @@ def _script(found: dict[str, Any]) -> list[dict[str, Any]]:
     return lines
 
 
-def _exported(studio: Any, order: str, step: str, points: Any, name: str) -> Path:
+def _exported(studio: Any, order: str, point: Any, name: str) -> Path:
     """The file that a look at the review page put there; nothing else of the folder can be named."""
-    steps = {step, "output_gate"} if step == points["film"].step else {step}
+    steps: set[str] = {point.step, *point.beside} if point else set()
     root: Path = studio.settings.reports_dir / order
     for folder in sorted(filter(None, steps)):
         for path in (root / folder).rglob(name if "/" not in name and "*" not in name else "-"):
