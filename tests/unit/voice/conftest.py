@@ -35,14 +35,16 @@ def espeak() -> Iterator[Espeak]:
 
 
 @pytest.fixture(scope="session")
-def recordings(tmp_path_factory: pytest.TempPathFactory, espeak: Espeak) -> tuple[list[Path], dict[str, str]]:
-    """Nine short sentences as noisy WAV files with half a second of quiet around, and their transcripts."""
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], dict[str, str]]:
+    """Nine short sentences as noisy WAV files with half a second of quiet around, and their transcripts. Spoken by a
+    process of their own: what espeak-ng says depends a little on what it said before."""
     folder = tmp_path_factory.mktemp("recordings")
     rng = np.random.default_rng(5)
     texts = {}
     files = []
-    for number, text in enumerate(SENTENCES):
-        speech = espeak.say(text, "en-us+m3", rate=140, pitch=50)
+    with Espeak() as own:
+        spoken = [own.say(text, "en-us+m3", rate=140, pitch=50) for text in SENTENCES]
+    for number, (text, speech) in enumerate(zip(SENTENCES, spoken, strict=True)):
         wave = np.pad(speech.audio, speech.rate // 2)
         wave = wave + rng.normal(0, 3e-4, wave.size)
         path = folder / f"tape-{number}.wav"
