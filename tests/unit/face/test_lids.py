@@ -9,6 +9,8 @@ from memorial_tasks.face import eyes
 from memorial_tasks.face import geometry as geo
 from memorial_tasks.face import topology as topo
 from memorial_tasks.face.lids import ALONG, LASHES, Lids, seam
+from memorial_tasks.face.patches import EYES, MOUTH
+from memorial_tasks.face.refine import _apart
 from memorial_tasks.face.render import FaceRenderer
 
 SHUT = (1.0, 1.0)
@@ -35,6 +37,22 @@ def test_a_trembling_mesh_still_shuts_in_an_even_arc(right: bool) -> None:
     turns = np.diff(np.sign(np.diff(shut[np.abs(ALONG) <= 1])))
     assert shut.max() > 0.05
     assert np.count_nonzero(turns) <= 2  # one lowest place, no waves
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_the_outer_corner_sinks_towards_the_inner_one_which_stays(right: bool) -> None:
+    points = mesh()
+    lids = Lids.of(points, right)
+    corners = lids.origin + np.array([[-0.5], [0.5]]) * lids.axes[0] * lids.width
+    fallen, _ = lids.fall_at(corners.astype(np.float32))
+    (inwards, down), (inner_along, inner_down) = fallen @ lids.axes.T / lids.width
+    assert down > 0.08
+    assert inwards > 0.03
+    assert abs(inner_along) < 0.005
+    assert abs(inner_down) < 0.01
+    columns, rows = _bent(lids, points, SHUT)
+    x, y = np.round(corners[0] + fallen[0]).astype(int)
+    assert np.hypot(columns[y, x] - corners[0][0], rows[y, x] - corners[0][1]) < 0.06 * lids.width
 
 
 def test_the_seam_runs_through_both_shut_lids(renderer: FaceRenderer) -> None:
@@ -117,3 +135,11 @@ def test_an_unfolded_lid_catches_the_light(renderer: FaceRenderer) -> None:
     assert 140 < half < lit
     assert same == 200
     assert dark <= 30 * eyes.BRIGHTEST + 1, "make-up is not washed off"
+
+
+def test_eyes_elsewhere_in_their_patch_are_alike_and_mouths_are_not() -> None:
+    """A turned head moves both eyes; whether the person's own pictures of shut eyes are trusted is the lids' matter."""
+    shape = np.random.default_rng(2).normal(0, 0.1, 40)
+    moved = (shape.reshape(-1, 2) + (0.03, -0.01)).reshape(-1)
+    assert _apart(shape, moved, EYES) == pytest.approx(0.0, abs=1e-9)
+    assert _apart(shape, moved, MOUTH) == pytest.approx(np.hypot(0.03, 0.01))
