@@ -1,4 +1,4 @@
-"""What makes a family's recordings doubtful as a whole: another language, other words, another person."""
+"""What makes a family's recordings doubtful as a whole: another language, other words, a telephone."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,6 @@ from memorial_tasks.domain.finding import Finding
 from memorial_tasks.domain.words import Language, Severity
 from memorial_tasks.errors import InputRefused, Problem
 from memorial_tasks.voice.corpus import Utterance
-from memorial_tasks.voice.features import LF0, VUV
 from memorial_tasks.voice.listen import fit
 
 # Mean word score of an utterance under phones fitted to all of them, against the same with the transcripts moved on by
@@ -19,7 +18,6 @@ from memorial_tasks.voice.listen import fit
 # and Mandarin), 0.48 to 0.72 where all are wrong. Swapped ones among right ones lie 4.7 and more under the median.
 _WINS, _FOREIGN, _BELOW_MEDIAN = 0.8, -1.5, 3.0
 _ENOUGH = 8  # utterances for any of this
-_TWO_VOICES = 8.0  # measured: one woman in two sessions 3.1, her and five recordings of another 22 to 62
 _HAN, _LATIN = re.compile(r"[㐀-鿿]"), re.compile(r"[A-Za-z]{2,}")
 
 
@@ -95,44 +93,6 @@ def _fitness(utterances: Sequence[Utterance], step: int) -> NDArray[np.float64]:
         rows.append((replace(timed, edges=edges), (one.frames - mean) / spread))
     ear = fit(rows, [])
     return np.array([float(np.mean(ear.scores(frames, timed))) for timed, frames in rows])
-
-
-def voices_apart(utterances: Sequence[Utterance]) -> float:
-    """How far apart the two halves of the recordings stand that differ most in timbre and pitch, in spreads around
-    them; 0 for fewer than eight utterances or a half of fewer than three."""
-    points = []
-    for utterance in utterances:
-        voiced = utterance.frames[utterance.frames[:, VUV] > 0.5]
-        if len(voiced) >= 60:
-            points.append(np.r_[voiced[:, 1:16].mean(axis=0), 4.0 * np.median(voiced[:, LF0])])
-    if len(points) < _ENOUGH:
-        return 0.0
-    cloud = np.array(points)
-    cloud = (cloud - cloud.mean(axis=0)) / (cloud.std(axis=0) + 1e-6)
-    axis = np.linalg.svd(cloud, full_matrices=False)[2][0]
-    order = np.sort(cloud @ axis)
-    best = 0.0
-    for cut in range(3, len(order) - 2):
-        left, right = order[:cut], order[cut:]
-        around = np.sqrt((left.var() * left.size + right.var() * right.size) / order.size)
-        best = max(best, float((right.mean() - left.mean()) / (around + 1e-6)))
-    return best
-
-
-def warn_of_two_voices(utterances: Sequence[Utterance], findings: list[Finding]) -> None:
-    """Add the finding ``voice.two_voices`` when the recordings fall into two groups as two people's do."""
-    apart = voices_apart(utterances)
-    if apart > _TWO_VOICES:
-        findings.append(
-            Finding(
-                code="voice.two_voices",
-                severity=Severity.WARNING,
-                what="the recordings fall into two groups that sound like two people, or like two very different rooms",
-                remedy="listen, and leave out every recording in which somebody else speaks",
-                value=round(apart, 1),
-                limit=_TWO_VOICES,
-            )
-        )
 
 
 def warn_of_telephone(bandwidths: Sequence[float], seconds: Sequence[float], findings: list[Finding]) -> None:

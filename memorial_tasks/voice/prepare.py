@@ -1,6 +1,6 @@
 """From a family's recordings to what a model learns from: cleaned, cut, graded, transcribed, aligned, analysed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +17,6 @@ from memorial_tasks.voice.corpus import Corpus, Utterance
 from memorial_tasks.voice.doubts import (
     refuse_other_language,
     warn_of_telephone,
-    warn_of_two_voices,
     without_other_words,
 )
 from memorial_tasks.voice.espeak import Espeak
@@ -28,6 +27,7 @@ from memorial_tasks.voice.restore import without_clicks, without_echo, without_n
 from memorial_tasks.voice.segments import Quality, measure, speech_spans
 from memorial_tasks.voice.sequence import PhoneRow, TimedRow
 from memorial_tasks.voice.settle import heard_pauses, settle
+from memorial_tasks.voice.speakers import subject_alone
 from memorial_tasks.voice.text.front import FrontEnd
 from memorial_tasks.voice.text.units import Word
 
@@ -59,12 +59,14 @@ def prepare_voice(
     language: Language,
     progress: Callable[[float, str], None] = lambda fraction, message: None,
     lexicon: Mapping[str, str] | None = None,
+    own: Collection[str] = (),
 ) -> Corpus:
     """Everything a voice model needs, from WAV files of one person.
 
     `transcripts` maps a file's stem to its words. English speech without a transcript is recognised (and says so in
-    a finding); Mandarin without one is refused. Raises `InputRefused` when less than 20 s of usable speech is left,
-    when the transcripts are in the other language, and when they do not say what is heard.
+    a finding); Mandarin without one is refused. What others say is left out (`speakers.py`); `own` are the stems of
+    files in which only the person speaks. Raises `InputRefused` when less than 20 s of usable speech is left, when the
+    transcripts are in the other language, and when they do not say what is heard.
     """
     if not files:
         raise InputRefused([Problem("voice.missing", "no voice recording was given", "add recordings", "voice")])
@@ -81,7 +83,8 @@ def prepare_voice(
     with Espeak() as espeak:
         pieces = _align(pieces, language, FrontEnd(espeak, lexicon).words, espeak, findings, progress)
     _require(pieces, findings)
-    return _analyse(pieces, language, findings, progress)
+    corpus = _analyse(pieces, language, findings, progress)
+    return subject_alone(corpus, [path.stem for path in files], own, MINIMUM_SECONDS)
 
 
 def prepare_reading(
@@ -381,6 +384,5 @@ def _analyse(
     utterances = without_other_words(utterances, findings)
     if language != Language.EN_US or sum(utterance.seconds for utterance in utterances) >= _SETTLING:
         utterances = settle(utterances)
-    warn_of_two_voices(utterances, findings)
     progress(1.0, "voice prepared")
     return Corpus(language, tuple(utterances), tuple(findings))

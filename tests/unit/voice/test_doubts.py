@@ -10,11 +10,10 @@ from scipy import signal
 from memorial_tasks.domain.finding import Finding
 from memorial_tasks.domain.words import Language
 from memorial_tasks.errors import InputRefused
-from memorial_tasks.voice.audio import RATE, resample, set_loudness
+from memorial_tasks.voice.audio import RATE, resample
 from memorial_tasks.voice.corpus import Corpus, Utterance
-from memorial_tasks.voice.doubts import voices_apart, warn_of_telephone, warn_of_two_voices, without_other_words
+from memorial_tasks.voice.doubts import warn_of_telephone, without_other_words
 from memorial_tasks.voice.espeak import Espeak
-from memorial_tasks.voice.features import PitchRange, analyse
 from memorial_tasks.voice.prepare import prepare_voice
 from memorial_tasks.voice.segments import measure
 
@@ -60,20 +59,6 @@ def test_one_wrong_transcript_is_left_out_and_named(corpus: Corpus) -> None:
     assert len(kept) == len(wrong) - 1
     assert [finding.code for finding in findings] == ["voice.other_words"]
     assert findings[0].material == wrong[-1].id
-
-
-def test_a_second_person_is_noticed(corpus: Corpus, espeak: Espeak) -> None:
-    findings: list[Finding] = []
-    warn_of_two_voices(corpus.utterances, findings)
-    assert findings == []
-    others = []
-    for utterance in corpus.utterances[:4]:
-        speech = espeak.say(utterance.text, "en-us+f2", rate=150, pitch=70)
-        wave = set_loudness(resample(speech.audio, speech.rate, RATE))
-        others.append(replace(utterance, frames=analyse(wave, PitchRange(90, 500))))
-    warn_of_two_voices([*corpus.utterances, *others], findings)
-    assert [finding.code for finding in findings] == ["voice.two_voices"]
-    assert voices_apart(corpus.utterances[:5]) == 0.0
 
 
 def test_a_telephone_is_noticed(espeak: Espeak) -> None:
