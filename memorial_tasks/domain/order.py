@@ -180,6 +180,7 @@ class Materials(Record):
     background: RelativePath | None = None
     music: RelativePath | None = None
     interludes: RelativePath | None = None  # photos and clips that the script's marks name
+    own_voice: tuple[Text, ...] = ()  # recordings and videos, by file name, in which nobody but the person speaks
 
 
 Format = Literal["mp4", "page", "vr180", "vertical", "audio", "stills"]

@@ -38,7 +38,11 @@ INPUTS: Mapping[str, tuple[Take, ...]] = {
         Take("quality_gate", "report.json", "quality/"),
         Take("quality_gate", "measurements.json", "quality/"),
     ),
-    "prepare_voice": (Take("ingest", "voice/*"), Take(DOCUMENT, "lexicon.json")),
+    "prepare_voice": (
+        Take("ingest", "voice/*"),
+        Take(DOCUMENT, "lexicon.json"),
+        Take(DOCUMENT, "own_voice.json", required=False),
+    ),
     "train_face": (Take("prepare_face", "face/*"),),
     "train_voice": (Take("prepare_voice", "voice/*"),),
     "direct": (

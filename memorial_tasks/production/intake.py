@@ -140,6 +140,10 @@ def documents(read: OrderFile, pieces: list[Piece]) -> dict[str, bytes]:
         }
         if texts:
             made[f"transcript/{field}.json"] = texts
+    if order.materials.own_voice:
+        spoken = [piece for piece in pieces if piece.kind in SPOKEN.values()]
+        own = [Path(piece.artifact).stem for piece in spoken if piece.path.name in order.materials.own_voice]
+        made["own_voice.json"] = own
     if points := _points(read, pieces):
         made["points.json"] = points
     return {name: json.dumps(value, ensure_ascii=False, indent=1).encode() for name, value in made.items()}

@@ -105,7 +105,14 @@ def _whole(order: Order, good: list[tuple[MaterialFile, dict[str, Any]]]) -> lis
         problems.append(
             Problem("material.nothing", "the videos show and say nothing", "add material", "materials.video")
         )
-    return problems + _unknown_interludes(order, {Path(file.file).name for file, _ in good})
+    there = {Path(file.file).name for file, _ in good}
+    spoken = {Path(file.file).name for file, _ in good if file.kind in (MaterialKind.VOICE, MaterialKind.VIDEO)}
+    unknown = [
+        Problem("material.own_voice", "no such recording", "correct the file name", "materials.own_voice", name)
+        for name in order.materials.own_voice
+        if name not in spoken
+    ]
+    return problems + unknown + _unknown_interludes(order, there)
 
 
 def _unknown_interludes(order: Order, there: set[str]) -> list[Problem]:

@@ -18,15 +18,18 @@ class Params(Record):
 
 
 def run(context: StepContext, params: Params) -> dict[str, Any]:
-    """``voice/*.wav`` and ``voice/transcripts.json`` -> ``voice/features.safetensors`` and ``.json``."""
+    """``voice/*.wav``, ``voice/transcripts.json`` and ``own_voice.json`` (ids of recordings in which only the person
+    speaks) -> ``voice/features.safetensors`` and ``.json``."""
     from memorial_tasks.voice.prepare import prepare_voice
 
     transcripts = context.optional("voice/transcripts.json")
     texts = json.loads(transcripts.read_text("utf-8")) if transcripts else {}
     lexicon = context.optional("lexicon.json")
     names = json.loads(lexicon.read_text("utf-8")) if lexicon else {}
+    only = context.optional("own_voice.json")
+    own = json.loads(only.read_text("utf-8")) if only else []
     files = [path for path in context.files("voice") if path.suffix == ".wav"]
-    corpus = prepare_voice(files, texts, params.language, context.progress, names)
+    corpus = prepare_voice(files, texts, params.language, context.progress, names, own)
     corpus.save(context.out / "voice")
     grades = [utterance.grade for utterance in corpus.utterances]
     return {

@@ -1,10 +1,16 @@
 """The way through the house: every step gets exactly what it needs, or does not run."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from memorial_tasks.domain.job import ArtifactRef
+from memorial_tasks.domain.order import Order
 from memorial_tasks.errors import MemorialError
 from memorial_tasks.production.graph import INPUTS, ON_REQUEST_INPUTS, gather, seed_of, sources
+from memorial_tasks.production.intake import collect, documents
+from memorial_tasks.production.order_file import OrderFile
 from memorial_tasks.steps.contract import ON_REQUEST, STEPS
 
 
@@ -36,6 +42,33 @@ def test_inputs_are_renamed_and_sorted() -> None:
 def test_a_step_never_runs_on_half_its_inputs() -> None:
     with pytest.raises(MemorialError, match=r"quality_gate has no result report\.json"):
         gather("prepare_face", {"ingest": [artifact("photos/a.png")], "quality_gate": []})
+
+
+def test_the_person_s_own_recordings_reach_the_preparation_by_their_ids(tmp_path: Path) -> None:
+    folder = tmp_path / "voice"
+    folder.mkdir()
+    for name in ("a tape.wav", "b visit.wav"):
+        (folder / name).write_bytes(b"x")
+    order = Order.model_validate(
+        {
+            "order": "test-001",
+            "subject": {"name": "N", "born": "1931-04-02", "died": "2019-11-20"},
+            "grantors": [{"name": "G", "relation": "daughter", "evidence": ["p.pdf"]}],
+            "purpose": "family_private",
+            "language": "en-US",
+            "script": [{"text": "Hello"}],
+            "materials": {"voice": "voice", "own_voice": ["b visit.wav"]},
+        }
+    )
+    assert not isinstance(order.script, str)
+    read = OrderFile(order, tmp_path, b"", order.script, ())
+    made = documents(read, list(collect(order, tmp_path)))
+    assert json.loads(made["own_voice.json"]) == ["voice-0002"]
+    available = {
+        "ingest": [artifact("voice/voice-0002.wav")],
+        "document": [artifact("lexicon.json"), artifact("own_voice.json")],
+    }
+    assert "own_voice.json" in [item.name for item in gather("prepare_voice", available)]
 
 
 def test_evidence_reaches_no_step() -> None:

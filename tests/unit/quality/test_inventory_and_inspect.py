@@ -17,7 +17,7 @@ from memorial_tasks.quality.inspect import inspect_order, inspect_with
 from memorial_tasks.quality.inventory import list_material
 
 
-def order(**materials: str) -> Order:
+def order(**materials: Any) -> Order:
     return Order.model_validate(
         {
             "order": "test-001",
@@ -115,6 +115,14 @@ def test_a_date_after_the_death_is_a_note_and_no_refusal(
         assert [note.code for note in seen.notes] == notes
         assert all("2021" not in str(note) for note in seen.notes)
         assert seen.captured == "2021-05-06", "told apart, for the rules of consent"
+
+
+def test_the_person_s_own_recordings_are_named_by_files_that_are_there(folder: Path) -> None:
+    asked = order(voice="voice", own_voice=["one.wav", "two.wav"])
+    problems, _ = inspect_with(folder, asked, lambda path, kind: {"problems": [], "notes": [], "faces": 0, "speech": 3})
+    assert [(one.code, one.field, one.file) for one in problems] == [
+        ("material.own_voice", "materials.own_voice", "two.wav")
+    ]
 
 
 def test_no_material_at_all_is_a_problem(tmp_path: Path) -> None:
