@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = Path(__file__).resolve().parent.parent
-SOURCES = {".py", ".json", ".yaml", ".csv", ".txt"}
+SOURCES = {".py", ".json", ".yaml", ".csv", ".safetensors"}  # weights that ship decide results as code does
 
 
 def _word(node: ast.expr) -> str:
@@ -49,9 +49,7 @@ def code_version(step: str) -> str:
     rooms = sorted({"domain", *_constants(step).get("ROOMS", ())})
     files = [PACKAGE / "steps" / f"{step}.py"]
     for room in rooms:
-        files += sorted(
-            path for path in (PACKAGE / room).rglob("*") if path.suffix in {".py", ".json", ".yaml", ".csv"}
-        )
+        files += sorted(path for path in (PACKAGE / room).rglob("*") if path.suffix in SOURCES)
     for path in files:
         digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]

@@ -131,7 +131,8 @@ class Base:
         try:
             with safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+                # what ships is stored in half precision
+                tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 - not a mapping
         except (SafetensorError, OSError) as error:
             raise ModelRefused("the base voice cannot be read", where=path.name, remedy=_AGAIN) from error
         if metadata.get("format") != ARCHITECTURE or metadata.get("phones") != " ".join(PHONES):

@@ -71,7 +71,7 @@ class Run:
             for name, module in self._modules().items()
         }
         self.step, self.resumed = 0, False
-        self.total = recipe.duration_steps + recipe.first + recipe.steps + recipe.adversarial_steps
+        self.total = recipe.duration_steps + recipe.steps + recipe.adversarial_steps
         self.curves: dict[str, list[tuple[int, float]]] = {}
         self._saved = time.monotonic()
         weights = shares(examples)
@@ -114,15 +114,12 @@ class Run:
         if step < recipe.duration_steps:
             return "duration", self._duration_step(step)
         step -= recipe.duration_steps
-        if step < recipe.first + recipe.steps:
-            last = step >= recipe.first + recipe.steps - recipe.alone
-            mix = 0.5 if step < recipe.first else 0.0 if last else recipe.mix
-            return "acoustic", self._acoustic_step(step, mix)
+        if step < recipe.steps:
+            return "acoustic", self._acoustic_step(step, recipe.mix)
         return "adversarial", self._adversarial_step(step)
 
     def _duration_step(self, step: int) -> float:
-        mix = 0.5 if step < self.recipe.duration_steps // 2 else self.recipe.mix
-        numbers = self._draw(16, mix, self.seed * 7919 + step)
+        numbers = self._draw(16, self.recipe.mix, self.seed * 7919 + step)
         chosen = [self.examples[int(number)] for number in numbers]
         size = max(len(example.ids) for example in chosen)
         ids = torch.zeros(len(chosen), size, dtype=torch.int64)
@@ -161,8 +158,7 @@ class Run:
     def _acoustic_step(self, step: int, mix: float) -> float:
         batch = self._batch(step, mix)
         loss = frame_loss(self._predict(batch), batch.target, batch.mask, batch.speaker)
-        total = self.recipe.first + self.recipe.steps
-        self._update("acoustic", self.acoustic, loss, learning_rate(step, total, self.recipe.rate))
+        self._update("acoustic", self.acoustic, loss, learning_rate(step, self.recipe.steps, self.recipe.rate))
         return float(loss.detach())
 
     def _adversarial_step(self, step: int) -> float:

@@ -1,13 +1,12 @@
 """From a person's prepared speech to their voice: tier 0 from their minutes alone, tier 1 on top of a base voice.
 
-Tier 0 learns practice speech and the person's own together, then mostly the person. Tier 1 takes a base voice as it is
-and learns only what the person has of their own (`networks.Adapter`, their code, the last layer).
+Tier 0 begins with the networks that generated speech has taught (`pretrain`) and learns all of them anew for the
+person, with practice speech among the person's own so that the other language is not forgotten. Tier 1 takes a base
+voice as it is and learns only what the person has of their own (`networks.Adapter`, their code, the last layer).
 """
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +24,11 @@ from memorial_tasks.voice.learn import Progress, Run, tiny_is_zero
 from memorial_tasks.voice.listen import fit
 from memorial_tasks.voice.material import breaths, practice_readings, room_tone
 from memorial_tasks.voice.model import VoiceModel
-from memorial_tasks.voice.networks import PERSON, PRACTICE, Sizes
+from memorial_tasks.voice.networks import PERSON, PRACTICE
 from memorial_tasks.voice.own_words import keep_clips
-from memorial_tasks.voice.phones import PHONES
+from memorial_tasks.voice.pretrain import pretrained
 from memorial_tasks.voice.recipe import Recipe
-from memorial_tasks.voice.sequence import DESCRIPTION, TimedRow
+from memorial_tasks.voice.sequence import TimedRow
 from memorial_tasks.voice.vocoder import Vocoder, VocoderRun, copy_distances
 
 _OWN = ("adapter", "speaker", "leave")  # what a person changes of a base voice, by the names of the networks' parts
@@ -55,7 +54,6 @@ class _Speech:
     held_out: tuple[Utterance, ...]
     own: _Rows
     practice: _Rows
-    native: tuple[TimedRow, ...]  # the practice in the person's language
     mean: Frames
     std: Frames
 
@@ -79,12 +77,11 @@ def train_voice(
     save_checkpoint()
     mean, std = statistics(learn)
     own = [(u.timed, np.asarray((u.frames - mean) / std, np.float32)) for u in learn]
-    native = tuple(timed for timed, _ in practice if {word.language for word in timed.row.words} == {corpus.language})
-    speech = _Speech(learn, held_out, own, to_person(practice, learn, mean, std), native, mean, std)
+    speech = _Speech(learn, held_out, own, to_person(practice, learn, mean, std), mean, std)
     path = checkpoints / ("voice-training.safetensors" if base is None else "voice-tuning.safetensors")
     torch.manual_seed(seed)
     if base is None:
-        run = _from_nothing(speech, recipe, seed, path, progress, save_checkpoint)
+        run = _from_pretrained(speech, recipe, seed, path, progress, save_checkpoint)
     else:
         run = _from_base(speech, base, recipe, seed, path, progress, save_checkpoint)
     run.resume()
@@ -118,24 +115,23 @@ def with_better_vocoder(model: VoiceModel, vocoder: Vocoder, held_out: Sequence[
     return {name: round(value, 4) for name, value in out.items()}
 
 
-def _from_nothing(
+def _from_pretrained(
     speech: _Speech, recipe: Recipe, seed: int, path: Path, progress: Progress, save_checkpoint: Callable[[], None]
 ) -> Run:
-    heard = phone_pairs([u.timed for u in speech.learn])
-    examples = [example(timed, frames, PERSON) for timed, frames in speech.own]
-    examples += [example(timed, frames, PRACTICE) for timed, frames in speech.practice]
-    mix = float(np.clip(unheard(speech.native, heard), recipe.mix, 0.6))
-    sizes = Sizes(
-        len(PHONES),
-        DESCRIPTION,
-        WIDTH,
-        stack=recipe.stack,
-        phone_hidden=recipe.phone_hidden,
-        frame_hidden=recipe.frame_hidden,
-        layers=recipe.layers,
-    )
-    stats = duration_statistics(examples, 2)
-    return Run(replace(recipe, mix=mix), examples, sizes, stats, seed, path, progress, save_checkpoint)
+    own = _own_examples(speech)
+    practice = [example(timed, frames, PRACTICE, 0.0) for timed, frames in speech.practice]
+    sizes, acoustic, duration = pretrained().for_person(0)
+    stats = duration_statistics(own + practice, 2)
+    return Run(
+        recipe, own + practice, sizes, stats, seed, path, progress, save_checkpoint, ready=(acoustic, duration)
+    )  # fmt: skip
+
+
+def _own_examples(speech: _Speech) -> list[Example]:
+    levels = arousals(speech.learn)
+    return [
+        example(timed, frames, PERSON, level) for (timed, frames), level in zip(speech.own, levels, strict=True)
+    ]
 
 
 def _from_base(
@@ -147,13 +143,11 @@ def _from_base(
     progress: Progress,
     save_checkpoint: Callable[[], None],
 ) -> Run:
-    own: list[Example] = []
-    for (timed, frames), arousal in zip(speech.own, arousals(speech.learn), strict=True):
-        own.append(example(timed, frames, PERSON, arousal))
+    own = _own_examples(speech)
     sizes, acoustic, duration = base.for_person(recipe.adapter)
     stats = np.stack([base.stats[PRACTICE], duration_statistics(own, 2)[PERSON]])
     return Run(
-        replace(recipe, mix=0.0, first=0),
+        replace(recipe, mix=0.0),
         own,
         sizes,
         stats,
@@ -229,21 +223,6 @@ def to_person(
         for _, frames in normal:
             frames[:, :CEPSTRA] = (frames[:, :CEPSTRA] - centre_x) @ matrix + centre_y
     return normal
-
-
-def phone_pairs(rows: Sequence[TimedRow]) -> Counter[tuple[str, str]]:
-    """How often each phone follows each other phone."""
-    pairs: Counter[tuple[str, str]] = Counter()
-    for timed in rows:
-        names = [phone.name for phone in timed.row.phones]
-        pairs.update(pairwise(names))
-    return pairs
-
-
-def unheard(rows: Sequence[TimedRow], heard: Mapping[tuple[str, str], int]) -> float:
-    """Share of the phone pairs of `rows` that the person never said."""
-    pairs = phone_pairs(rows)
-    return sum(count for pair, count in pairs.items() if pair not in heard) / max(1, sum(pairs.values()))
 
 
 def liveliness(model: VoiceModel, utterances: Sequence[Utterance]) -> NDArray[np.float32]:

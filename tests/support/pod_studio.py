@@ -198,8 +198,8 @@ def launch_studio(home: Path, assets: Path, gpus: int, **more: str) -> PodStudio
             [bundle("house", ROOT / "dags"), bundle("pods", DAGS)]
         ),
         "AIRFLOW_CONN_KUBERNETES_DEFAULT": cluster.connection(),
-        # Airflow starts a DAG it has never run when its hour was not long ago: a studio set up in the evening would have
-        # its night at once, and the night takes orders that only stand in the registry, as here, for lost ones.
+        # Airflow starts a DAG it has never run when its hour was not long ago: a studio set up in the evening would
+        # have its night at once, and the night takes orders that only stand in the registry, as here, for lost ones.
         "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
         "PYTHONPATH": str(ROOT),
         **more,

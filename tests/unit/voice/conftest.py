@@ -63,15 +63,5 @@ def corpus(recordings: tuple[list[Path], dict[str, str]]) -> Corpus:
 def trained(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A voice trained for a few seconds: its speech is poor, its times and words are not."""
     torch.set_num_threads(1)
-    recipe = Recipe(
-        practice=3,
-        first=25,
-        steps=60,
-        duration_steps=40,
-        batch=4,
-        window=50,
-        phone_hidden=16,
-        frame_hidden=48,
-        layers=1,
-    )
+    recipe = Recipe(practice=8, steps=40, duration_steps=30, batch=4, window=50)
     return train_voice(corpus, recipe, tmp_path_factory.mktemp("ck"), seed=3)

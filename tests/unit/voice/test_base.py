@@ -27,7 +27,7 @@ from memorial_tasks.voice.synthesize import say_row
 from memorial_tasks.voice.text.front import FrontEnd
 from memorial_tasks.voice.train import Trained, train_voice
 
-TUNING = Recipe(practice=3, first=0, steps=20, duration_steps=8, batch=4, window=40, adapter=8)
+TUNING = Recipe(practice=3, steps=20, duration_steps=8, batch=4, window=40, adapter=8)
 
 
 @pytest.fixture(scope="module")
