@@ -20,7 +20,7 @@ import pyworld
 from numpy.typing import NDArray
 from scipy import fft
 from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
+from scipy.spatial.distance import pdist, squareform
 
 from memorial_tasks.domain.finding import Finding
 from memorial_tasks.domain.words import Severity
@@ -117,7 +117,8 @@ def without_others(
     source = [_recording(utterances[one.utterance].id, recordings) for one in stretches]
     trusted = np.array([name in own for name in source])
     seconds = np.array([one.seconds for one in stretches])
-    theirs = _theirs(phones, seconds, np.unique(source, return_inverse=True)[1], trusted)
+    place = np.array([one.utterance for one in stretches])
+    theirs = _theirs(phones, seconds, np.unique(source, return_inverse=True)[1], place, trusted)
     if theirs.all():
         return list(utterances)
     kept: list[Utterance] = []
@@ -216,9 +217,9 @@ def _semitones(wave: Wave, frames: int) -> _Doubles:
 
 
 def _theirs(
-    phones: _Phones, seconds: _Doubles, source: NDArray[np.int64], trusted: NDArray[np.bool_]
+    phones: _Phones, seconds: _Doubles, source: NDArray[np.int64], place: NDArray[np.int64], trusted: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """Whether each stretch is the subject's; `source` numbers the recordings."""
+    """Whether each stretch is the subject's; `source` numbers the recordings, `place` the utterances."""
     count = len(seconds)
     voiced = np.bincount(phones.stretch, phones.seconds, count).astype(np.float64)
     sure = np.flatnonzero(voiced >= _SURE)
@@ -232,8 +233,11 @@ def _theirs(
     if len(subject) == len(weight):
         return np.ones(count, np.bool_)
     out = np.isin(group, sorted(subject)) | trusted
-    unsure = np.flatnonzero((group < 0) & ~trusted)
-    out[unsure] = _nearer(phones, group, out, unsure, voiced)
+    unsure = np.flatnonzero((group < 0) & ~trusted & (voiced >= _SOME))
+    out[unsure] = _nearer(phones, group, out, unsure)
+    for one in np.flatnonzero((voiced < _SOME) & ~trusted):  # nobody can tell by their sound whose they are
+        beside = (place == place[one]) & (voiced >= _SOME)
+        out[one] = bool(beside.any() and out[beside].all())
     return np.asarray(out, np.bool_)
 
 
@@ -255,8 +259,8 @@ def _rooms(phones: _Phones, sure: NDArray[np.int64]) -> NDArray[np.int64]:
     np.add.at(centre, place, residual)
     centre /= count[:, None]
     variance = ((residual - centre[place]) ** 2).sum(axis=0) / max(1, len(residual) - len(sure))
-    scaled = centre / np.sqrt(variance + 1e-9)
-    apart = ((scaled[:, None] - scaled[None]) ** 2).mean(axis=2) - 1 / count[:, None] - 1 / count[None]
+    scaled = centre / np.sqrt(variance * centre.shape[1] + 1e-9)
+    apart = squareform(pdist(scaled, "sqeuclidean")) - 1 / count[:, None] - 1 / count[None]
     pitch = np.array([_middle(phones.pitch[used][place == index]) for index in range(len(sure))])
     apart += _tune(pitch[:, None] - pitch[None])
     lowest = min(0.0, float(apart.min()))  # freed of chance, near ones may fall below 0, which a linkage cannot take
@@ -337,10 +341,10 @@ def _differences(means: _Doubles, counts: _Doubles, variance: _Doubles, left: in
 
 
 def _nearer(
-    phones: _Phones, group: NDArray[np.int64], theirs: NDArray[np.bool_], unsure: NDArray[np.int64], voiced: _Doubles
+    phones: _Phones, group: NDArray[np.int64], theirs: NDArray[np.bool_], unsure: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Short stretches go with the nearest group by the common shift and the pitch; shorter than that, they are left
-    out: nobody can tell whose they are."""
+    """Whether the nearest group, by the common shift and the pitch, of each of the short stretches `unsure` is the
+    subject's."""
     mine = group[phones.stretch]
     residual = _residuals(phones, mine >= 0)
     variance = _tables(phones, group, phones.point)[2]
@@ -351,9 +355,6 @@ def _nearer(
     out = []
     for one in unsure:
         said = phones.stretch == one
-        if voiced[one] < _SOME:
-            out.append(False)
-            continue
         apart = ((residual[said].mean(axis=0) - centres) ** 2 / variance).mean(axis=1)
         apart += _tune(_middle(phones.pitch[said]) - pitch)
         out.append(bool(subject[int(apart.argmin())]))
