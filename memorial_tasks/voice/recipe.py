@@ -76,8 +76,8 @@ BASES = {
     ),
     # what ships (`pretrain`): four voices that say some thousand words
     "pretrained": Recipe(
-        practice=160, steps=3600, duration_steps=600, batch=16, window=60, phone_hidden=96, frame_hidden=160,
-        duration_hidden=64,
+        practice=200, steps=4000, duration_steps=600, batch=16, window=60, phone_hidden=96, frame_hidden=160,
+        duration_hidden=64, mix=0.35,
     ),
     "production": Recipe(
         practice=600, steps=60_000, duration_steps=8000, batch=32, phone_hidden=192, frame_hidden=384,
