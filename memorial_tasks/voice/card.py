@@ -110,8 +110,9 @@ def write_card(
         "improve": improvements(corpus),
         "curves": trained.curves,
         "findings": [finding.model_dump(mode="json") for finding in corpus.findings],
-        "method": "BiLSTM parametric synthesis with explicit durations, trained on this person's recordings"
-        + (" on top of a base voice" if trained.model.tier else ""),
+        "method": "BiLSTM parametric synthesis with explicit durations, "
+        + ("taught by a base voice" if trained.model.tier else "taught by generated speech")
+        + ", then by this person's recordings",
     }
     folder.mkdir(parents=True, exist_ok=True)
     # what another run of the same training would not repeat stays out of the file, so that its digest is the same
