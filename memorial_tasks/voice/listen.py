@@ -7,7 +7,7 @@ score is the mean log likelihood of its own states over that of all phones.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -35,11 +35,14 @@ class WordHeard:
 @dataclass(frozen=True)
 class Listener:
     """`mean` and `scale` float32 [phones, STATES, 24] of normalised cepstra; `least` the score under which a word of
-    real speech is in the lowest two in a hundred; phones never heard have NaN means and are left out of comparisons."""
+    real speech is in the lowest two in a hundred; phones never heard have NaN means and are left out of comparisons.
+    `made` float32 [2, 24]: what is added to the cepstra of a sound this voice makes, after they are multiplied, so that
+    they stand where those of the same recording stand."""
 
     mean: NDArray[np.float32]
     scale: NDArray[np.float32]
     least: float
+    made: NDArray[np.float32] = field(default_factory=lambda: np.stack([np.zeros(24), np.ones(24)]).astype(np.float32))
 
     def likelihoods(self, frames: Frames) -> _Doubles:
         """Log likelihood [frames, phones * STATES] of normalised frames; -inf for phones never heard."""
@@ -52,7 +55,7 @@ class Listener:
 
     def hear(self, frames: Frames, timed: TimedRow) -> list[WordHeard]:
         """The words of `timed` looked for in normalised `frames` of a sound that should say them at these times."""
-        likelihood = self.likelihoods(frames)
+        likelihood = self.likelihoods(self.as_recorded(frames))
         edges = best_edges(likelihood, timed.row)
         scores = _word_scores(likelihood, timed.row, _state_spans(edges), self._chance(likelihood))
         starts = [timed.row.word.index(number) for number in range(len(timed.row.words))]
@@ -60,6 +63,12 @@ class Listener:
             WordHeard(float(score), float(edges[start] - timed.edges[start]) * FRAME)
             for score, start in zip(scores, starts, strict=True)
         ]
+
+    def as_recorded(self, frames: Frames) -> Frames:
+        """Normalised frames of a sound this voice made, moved to where recordings stand."""
+        out = frames.astype(np.float32)
+        out[:, _COLUMNS] = out[:, _COLUMNS] * self.made[1] + self.made[0]
+        return out
 
     @staticmethod
     def _chance(likelihood: _Doubles) -> _Doubles:
@@ -75,6 +84,13 @@ def fit(rows: Sequence[tuple[TimedRow, Frames]], real: Sequence[tuple[TimedRow, 
     scores = [listener.scores(frames, timed) for timed, frames in real]
     least = float(np.percentile(np.concatenate(scores), 2)) if scores else 0.0
     return Listener(listener.mean, listener.scale, least)
+
+
+def between(made: Frames, recorded: Frames) -> NDArray[np.float32]:
+    """`Listener.made` from the frames of what a voice makes [frames, WIDTH] and of recordings that say the same."""
+    ours, theirs = made[:, _COLUMNS], recorded[:, _COLUMNS]
+    stretch = theirs.std(axis=0) / (ours.std(axis=0) + 1e-3)
+    return np.stack([theirs.mean(axis=0) - ours.mean(axis=0) * stretch, stretch]).astype(np.float32)
 
 
 def state_statistics(

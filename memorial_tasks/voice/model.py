@@ -139,6 +139,7 @@ class VoiceModel:
             tensors |= {f"vocoder.{key}": value for key, value in self.vocoder.generator.state_dict().items()}
         tensors["own.ear_mean"] = torch.from_numpy(self.listener.mean)
         tensors["own.ear_scale"] = torch.from_numpy(self.listener.scale)
+        tensors["own.ear_made"] = torch.from_numpy(self.listener.made)
         own = {
             "tone_level": self.tone_level,
             "language": self.language.value,
@@ -180,7 +181,8 @@ class VoiceModel:
             return VoiceModel(
                 sizes, acoustic.eval(), duration.eval(), arrays["mean"], arrays["std"], arrays["variance"],
                 arrays["duration_stats"], arrays["tone"], float(own["tone_level"]), Language(own["language"]),
-                arrays["clips"], own["clips"], Listener(arrays["ear_mean"], arrays["ear_scale"], float(own["least"])),
+                arrays["clips"], own["clips"],
+                Listener(arrays["ear_mean"], arrays["ear_scale"], float(own["least"]), arrays["ear_made"]),
                 arrays["colour"], own.get("base", ""), _breaths(arrays, own.get("breaths", [])),
                 _vocoder(tensors, own.get("vocoder"), arrays),
             )  # fmt: skip

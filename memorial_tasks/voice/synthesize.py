@@ -204,9 +204,14 @@ def replace_pace(line: DirectedLine, pace: float) -> DirectedLine:
 
 def hear_line(model: VoiceModel, wave: Wave, timed: TimedRow) -> list[WordHeard]:
     """Every word of `timed` looked for in `wave` again, from the sound alone."""
+    return model.listener.hear(heard_frames(model, wave), timed)
+
+
+def heard_frames(model: VoiceModel, wave: Wave) -> Frames:
+    """The frames of a sound of this voice, float32 [frames, WIDTH] in its normal space."""
     middle = float(np.exp(model.mean[LF0]))
     frames = analyse(wave, PitchRange(max(55.0, middle * 0.45), min(600.0, middle * 2.4)), breath=False)
-    return model.listener.hear((frames - model.mean) / model.std, timed)
+    return np.asarray((frames - model.mean) / model.std, np.float32)
 
 
 def unclear_words(model: VoiceModel, line: SpokenLine) -> int:

@@ -14,24 +14,31 @@ import torch
 from numpy.typing import NDArray
 from scipy import signal
 
+from memorial_tasks.domain.words import Language
 from memorial_tasks.voice.audio import RATE, Wave, set_loudness
 from memorial_tasks.voice.base import Base
 from memorial_tasks.voice.batches import Example
 from memorial_tasks.voice.corpus import Corpus, Utterance
+from memorial_tasks.voice.espeak import Espeak
 from memorial_tasks.voice.examples import arousals, duration_statistics, example, spoken_frames, statistics
 from memorial_tasks.voice.features import CEPSTRA, LF0, VUV, WIDTH, Frames, resynthesise
 from memorial_tasks.voice.learn import Progress, Run, tiny_is_zero
-from memorial_tasks.voice.listen import fit
+from memorial_tasks.voice.listen import Listener, between, fit
 from memorial_tasks.voice.material import breaths, practice_readings, room_tone
 from memorial_tasks.voice.model import VoiceModel
 from memorial_tasks.voice.networks import PERSON, PRACTICE
 from memorial_tasks.voice.own_words import keep_clips
+from memorial_tasks.voice.practice_texts import ENGLISH, MANDARIN
 from memorial_tasks.voice.pretrain import pretrained
 from memorial_tasks.voice.recipe import Recipe
-from memorial_tasks.voice.sequence import TimedRow
+from memorial_tasks.voice.sequence import TimedRow, spoken_row
+from memorial_tasks.voice.synthesize import heard_frames, say_row
+from memorial_tasks.voice.text.front import FrontEnd
 from memorial_tasks.voice.vocoder import Vocoder, VocoderRun, copy_distances
 
 _OWN = ("adapter", "speaker", "leave")  # what a person changes of a base voice, by the names of the networks' parts
+_COMPARED = 6  # recordings from which follows how what this voice makes differs from what was recorded
+_OTHER_SENTENCES = 16  # of the other language, said to know how it sounds in this voice
 _Rows = list[tuple[TimedRow, Frames]]
 
 
@@ -166,13 +173,35 @@ def _model(corpus: Corpus, speech: _Speech, run: Run, base: Base | None) -> Voic
     model = VoiceModel(
         run.acoustic.sizes, run.acoustic.eval(), run.duration.eval(), speech.mean, speech.std,
         np.ones(WIDTH, np.float32), run.stats[PERSON], tone, level, corpus.language, np.zeros(0, np.int16), [],
-        fit([*speech.practice, *speech.own], speech.own), np.ones(513, np.float32), base.name if base else "",
-        breaths(speech.learn),
+        fit(speech.own, speech.own), np.ones(513, np.float32), base.name if base else "", breaths(speech.learn),
     )  # fmt: skip
     model.variance = liveliness(model, speech.learn)
     model.colour = colour(model, speech.learn)
+    model.listener = listener(model, speech)
     model.clips, model.clip_index = keep_clips(corpus.utterances)
     return model
+
+
+def listener(model: VoiceModel, speech: _Speech) -> Listener:
+    """What hears this voice's lines back. It knows phones from the person's own speech and from practice; phones the
+    person never recorded as this voice says them in general sentences of the other language, because espeak's Mandarin,
+    moved as far towards the person as English allows, tells nothing of an English voice's."""
+    learned = speech.own[:: max(1, len(speech.own) // _COMPARED)][:_COMPARED]
+    made = [heard_frames(model, model.sound(model.frames(timed.row, timed.edges))) for timed, _ in learned]
+    sizes = [min(len(ours), len(theirs)) for ours, (_, theirs) in zip(made, learned, strict=True)]
+    spoken = np.concatenate([spoken_frames(timed)[:size] for (timed, _), size in zip(learned, sizes, strict=True)])
+    ours = np.concatenate([frames[:size] for frames, size in zip(made, sizes, strict=True)])[spoken]
+    theirs = np.concatenate([frames[:size] for (_, frames), size in zip(learned, sizes, strict=True)])[spoken]
+    model.listener = replace(model.listener, made=between(ours, theirs))
+    heard = {phone.name for timed, _ in speech.own for phone in timed.row.phones}
+    rows = [(timed, frames) for timed, frames in speech.practice if heard.issuperset(p.name for p in timed.row.phones)]
+    english = model.language == Language.EN_US
+    with Espeak() as espeak:
+        front = FrontEnd(espeak)
+        for text in (MANDARIN if english else ENGLISH)[:_OTHER_SENTENCES]:
+            timed, frames = say_row(model, spoken_row(front.words(text, Language.ZH_CN if english else Language.EN_US)))
+            rows.append((timed, model.listener.as_recorded(heard_frames(model, model.sound(frames)))))
+    return replace(fit([*rows, *speech.own], speech.own), made=model.listener.made)
 
 
 def hold_out(corpus: Corpus) -> tuple[tuple[Utterance, ...], tuple[Utterance, ...]]:
