@@ -9,10 +9,17 @@ from memorial_tasks.domain.timing import DirectedLine, DirectionPlan
 from memorial_tasks.domain.words import Emotion, Language
 from memorial_tasks.voice.corpus import Corpus
 from memorial_tasks.voice.espeak import Espeak
-from memorial_tasks.voice.listen import Listener, fit
+from memorial_tasks.voice.listen import Listener, between, fit
 from memorial_tasks.voice.practice_texts import ENGLISH
 from memorial_tasks.voice.sequence import TimedRow
-from memorial_tasks.voice.synthesize import SpokenLine, say_line, speak_in_parts, speak_line, unclear_words
+from memorial_tasks.voice.synthesize import (
+    SpokenLine,
+    hear_line,
+    say_line,
+    speak_in_parts,
+    speak_line,
+    unclear_words,
+)
 from memorial_tasks.voice.text.front import FrontEnd
 from memorial_tasks.voice.train import Trained
 
@@ -55,6 +62,33 @@ def test_other_words_are_told_from_what_was_said(rows: Rows, ear: Listener) -> N
         for (timed, _), (_, frames) in zip(rows, [*rows[1:], rows[0]], strict=True)
     ]
     assert min(own) > max(turned)
+
+
+def test_the_language_the_person_never_spoke_is_told_too(trained: Trained, espeak: Espeak) -> None:
+    """Against practice speech such lines were never told, and were made three times, slower and slower."""
+    front = FrontEnd(espeak)
+    one, other = (
+        speak_line(trained.model, _line("x"), front.words(text, Language.ZH_CN))
+        for text in ("老师在学校等你们。", "下雨了，快回家吃饭。")
+    )
+
+    def told(line: SpokenLine, wave: np.ndarray) -> float:
+        return float(np.median([word.score for word in hear_line(trained.model, wave, line.timed)]))
+
+    for said, another in ((one, other), (other, one)):
+        assert told(said, said.wave) > trained.model.listener.least
+        assert told(said, said.wave) > told(said, np.resize(another.wave, said.wave.size)) + 3.0
+
+
+def test_sounds_are_moved_to_where_recordings_stand(rows: Rows) -> None:
+    recorded = np.concatenate([frames for _, frames in rows])
+    made = (recorded - 0.7) / 1.3
+    shift, stretch = between(made, recorded)
+    assert np.allclose(stretch, 1.3, atol=0.01)
+    assert np.allclose(shift, 0.7, atol=0.02)
+    moved = Listener(np.zeros((1, 3, 24)), np.ones((1, 3, 24)), 0.0, np.stack([shift, stretch])).as_recorded(made)
+    assert np.allclose(moved[:, 1:25], recorded[:, 1:25], atol=0.02)
+    assert np.array_equal(moved[:, 25:], made[:, 25:])
 
 
 def test_a_row_with_more_phones_than_frames_is_spread_evenly(rows: Rows, ear: Listener) -> None:

@@ -30,6 +30,13 @@ from memorial_tasks.voice.vocoder import Generator, Vocoder
 SHORT = Recipe(practice=3, steps=14, duration_steps=10, batch=4, window=30)
 
 
+@pytest.fixture(autouse=True)
+def _few_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings of these tests hear few sentences back: what they learn from it is not looked at."""
+    monkeypatch.setattr("memorial_tasks.voice.train._OTHER_SENTENCES", 2)
+    monkeypatch.setattr("memorial_tasks.voice.train._COMPARED", 1)
+
+
 def _plan(*texts: str, **changes: float) -> DirectionPlan:
     return DirectionPlan(
         language=Language.EN_US,
