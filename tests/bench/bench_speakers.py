@@ -2,9 +2,9 @@
 
 Material: the ``kathleen``, ``grid-s1``, ``others`` and ``librispeech`` folders (none is part of the repository) under
 MEMORIAL_BENCH_REAL (or MEMORIAL_REAL, ``../shared/real`` otherwise). 86 sentences of kathleen and 60 clips of the man
-of grid-s1 are each mixed with one of the ten speakers of LibriSpeech, whose words are recognised as the product does,
-so that 10, 20 and 40 % of the speech is that other's; once as recordings of their own, once as stretches of one
-recording.
+of grid-s1 are each mixed with one of the ten speakers of LibriSpeech, whose words are recognised by the product's
+recogniser, so that 10, 20 and 40 % of the speech is that other's; once as recordings of their own, once as stretches of
+one recording.
 The nine others of GRID, one clip of about 1.5 s each, were recorded in the room of grid-s1. The rooms are made: six
 sentences under 8 dB more treble, muffled, in a room that goes on for 0.6 s, and under noise. About four minutes of one
 core, nearly all of it preparation.
@@ -19,11 +19,11 @@ import numpy as np
 from scipy import signal
 
 from memorial_tasks.domain.words import Language
-from memorial_tasks.voice.audio import RATE, Wave, set_loudness, write_wave
+from memorial_tasks.voice.audio import RATE, Wave, read_wave, set_loudness, write_wave
 from memorial_tasks.voice.corpus import Utterance
 from memorial_tasks.voice.espeak import Espeak
 from memorial_tasks.voice.features import LF0, VUV, PitchRange, analyse
-from memorial_tasks.voice.prepare import prepare_reading, prepare_voice
+from memorial_tasks.voice.prepare import Recogniser, prepare_reading, prepare_voice
 from memorial_tasks.voice.segments import measure
 from memorial_tasks.voice.speakers import without_others
 from memorial_tasks.voice.text.front import FrontEnd
@@ -72,10 +72,14 @@ def _librispeech() -> dict[str, list[Utterance]]:
     speakers: dict[str, list[Path]] = {}
     for path in files:
         speakers.setdefault(path.stem.split("-")[0], []).append(path)
-    return {
-        name: list(prepare_voice(own, {}, Language.EN_US, own=[path.stem for path in own]).utterances)
-        for name, own in speakers.items()
-    }
+    ear = Recogniser()
+    with Espeak() as espeak:
+        reads = FrontEnd(espeak).words
+        texts = {path.stem: ear.words(read_wave(path)) for path in files}
+        return {
+            name: prepare_reading([path for path in own if texts[path.stem]], texts, Language.EN_US, espeak, reads)
+            for name, own in speakers.items()
+        }
 
 
 def _high(utterances: Sequence[Utterance]) -> bool:
