@@ -272,8 +272,8 @@ def render(
     as_json: Json = False,
 ) -> None:
     """Make another film of an approved order's models: stores the script, and runs the order once the grantors have
-    agreed to it (`memorial consent renew ORDER --script`, then this command again). The face is not learned anew; the
-    voice practises the new words."""
+    agreed to it (`memorial consent renew ORDER --script`, then this command again). Neither face nor voice is learned
+    anew."""
     from memorial_tasks.production.script import change_script, require_approved_before
     from memorial_tasks.production.studio import Studio, command_actor
 

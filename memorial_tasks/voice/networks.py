@@ -30,7 +30,7 @@ class Sizes:
     duration_hidden: int = 48
     speaker: int = 8
     speakers: int = 2
-    style: int = 0  # columns of a description that say how the utterance is spoken (tier 1: arousal)
+    style: int = 0  # columns of a description that say how the utterance is spoken (arousal)
     adapter: int = 0  # units of the person's adapters, 0 for none
 
 

@@ -183,16 +183,17 @@ def _model(corpus: Corpus, speech: _Speech, run: Run, base: Base | None) -> Voic
 
 
 def listener(model: VoiceModel, speech: _Speech) -> Listener:
-    """What hears this voice's lines back. It knows phones from the person's own speech and from practice; phones the
-    person never recorded as this voice says them in general sentences of the other language, because espeak's Mandarin,
-    moved as far towards the person as English allows, tells nothing of an English voice's."""
+    """What hears this voice's lines back. It knows phones from the person's own speech and from practice; those of
+    the other language as this voice says them in general sentences, because espeak's Mandarin, moved as far towards the
+    person as English allows, tells nothing of an English voice's. Phones of their own language that the person never
+    recorded are not judged."""
     learned = speech.own[:: max(1, len(speech.own) // _COMPARED)][:_COMPARED]
     made = [heard_frames(model, model.sound(model.frames(timed.row, timed.edges))) for timed, _ in learned]
     sizes = [min(len(ours), len(theirs)) for ours, (_, theirs) in zip(made, learned, strict=True)]
     spoken = np.concatenate([spoken_frames(timed)[:size] for (timed, _), size in zip(learned, sizes, strict=True)])
     ours = np.concatenate([frames[:size] for frames, size in zip(made, sizes, strict=True)])[spoken]
     theirs = np.concatenate([frames[:size] for (_, frames), size in zip(learned, sizes, strict=True)])[spoken]
-    model.listener = replace(model.listener, made=between(ours, theirs))
+    ear = replace(model.listener, made=between(ours, theirs))
     heard = {phone.name for timed, _ in speech.own for phone in timed.row.phones}
     rows = [(timed, frames) for timed, frames in speech.practice if heard.issuperset(p.name for p in timed.row.phones)]
     english = model.language == Language.EN_US
@@ -200,8 +201,8 @@ def listener(model: VoiceModel, speech: _Speech) -> Listener:
         front = FrontEnd(espeak)
         for text in (MANDARIN if english else ENGLISH)[:_OTHER_SENTENCES]:
             timed, frames = say_row(model, spoken_row(front.words(text, Language.ZH_CN if english else Language.EN_US)))
-            rows.append((timed, model.listener.as_recorded(heard_frames(model, model.sound(frames)))))
-    return replace(fit([*rows, *speech.own], speech.own), made=model.listener.made)
+            rows.append((timed, ear.as_recorded(heard_frames(model, model.sound(frames)))))
+    return replace(fit([*rows, *speech.own], speech.own), made=ear.made)
 
 
 def hold_out(corpus: Corpus) -> tuple[tuple[Utterance, ...], tuple[Utterance, ...]]:

@@ -20,6 +20,7 @@ from memorial_tasks.voice.learn import frame_loss
 from memorial_tasks.voice.material import breaths, practice_readings
 from memorial_tasks.voice.model import VoiceModel
 from memorial_tasks.voice.phones import Phone
+from memorial_tasks.voice.pretrain import pretrained
 from memorial_tasks.voice.recipe import Recipe, recipe
 from memorial_tasks.voice.sequence import TimedRow
 from memorial_tasks.voice.synthesize import RoomTone, read_lines, speak, speak_line, speak_to
@@ -89,6 +90,13 @@ def test_practice_speech_is_of_both_languages_and_read_once(corpus: Corpus, tmp_
     assert spoken.count({Language.ZH_CN}) == 1
     again = practice_readings(corpus, 400, tmp_path / "practice", 1, lambda fraction, message: None)
     assert all(np.array_equal(one, other) for (_, one), (_, other) in zip(rows, again, strict=True))
+
+
+def test_a_voice_begins_with_what_ships(corpus: Corpus, tmp_path: Path) -> None:
+    shipped = pretrained().acoustic.state_dict()
+    learned = train_voice(corpus, replace(SHORT, steps=2), tmp_path, seed=1).model.acoustic.state_dict()
+    moved = {name: float((learned[name] - value).abs().max()) for name, value in shipped.items() if "lstm" in name}
+    assert 0.0 < max(moved.values()) < 0.02  # two steps from there, and not two steps from a draw of the lot
 
 
 def test_a_checkpoint_of_another_training_is_not_taken_up(corpus: Corpus, tmp_path: Path) -> None:
