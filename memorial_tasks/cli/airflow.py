@@ -38,7 +38,7 @@ def answer_review(
             since = since or time.monotonic()
             if time.monotonic() - since >= SETTLED:
                 if answer and not airflow.question(dag, run_id, task)["response_received"]:
-                    remedy = "another person has to answer"
+                    remedy = "answer again, as another person where two have to agree"
                     raise MemorialError("this answer does not count", where=run_id, remedy=remedy)
                 if not answer:
                     form = {"causes": list(causes), "reason": reason}
