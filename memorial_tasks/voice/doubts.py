@@ -1,7 +1,7 @@
 """What makes a family's recordings doubtful as a whole: another language, other words, a telephone."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +18,8 @@ from memorial_tasks.voice.listen import fit
 # and Mandarin), 0.48 to 0.72 where all are wrong. Swapped ones among right ones lie 4.7 and more under the median.
 _WINS, _FOREIGN, _BELOW_MEDIAN = 0.8, -1.5, 3.0
 _ENOUGH = 8  # utterances for any of this
+WRITE_DOWN = "write down what is said (voice/transcripts.csv, or a .txt of the same name beside the recording)"
+_CHECK = "check that each transcript belongs to its recording (voice/transcripts.csv, or the .txt beside it)"
 _HAN, _LATIN = re.compile(r"[㐀-鿿]"), re.compile(r"[A-Za-z]{2,}")
 
 
@@ -42,10 +44,14 @@ def refuse_other_language(transcripts: Mapping[str, str], language: Language) ->
         )
 
 
-def without_other_words(utterances: Sequence[Utterance], findings: list[Finding]) -> list[Utterance]:
-    """`utterances` without those whose sound does not fit their words; a finding says how many.
+def without_other_words(
+    utterances: Sequence[Utterance], findings: list[Finding], recognised: Collection[str] = ()
+) -> list[Utterance]:
+    """`utterances` without those whose sound does not fit their words; a finding names each.
 
-    Raises `InputRefused` (``voice.text_mismatch``) when hardly any fits. Fewer than eight are left as they are.
+    `recognised` are the ids of those whose words a machine heard: nobody wrote them, so nobody can correct them, and
+    the remedy is to write down what is said. Raises `InputRefused` (``voice.text_mismatch``) when hardly any fits.
+    Fewer than eight are left as they are.
     """
     if len(utterances) < _ENOUGH:
         return list(utterances)
@@ -53,31 +59,37 @@ def without_other_words(utterances: Sequence[Utterance], findings: list[Finding]
     moved = np.concatenate([_fitness(utterances, step) for step in (1, 2, 3)])
     middle = float(np.median(scores))
     if (scores[:, None] > moved[None]).mean() < _WINS:
-        raise InputRefused(
-            [
-                Problem(
-                    "voice.text_mismatch",
-                    "the transcripts do not say what is heard in the recordings",
-                    "check that each transcript belongs to its recording (voice/transcripts.json, or .txt beside it)",
-                    "materials.voice",
-                )
-            ]
-        )
+        raise InputRefused([_mismatch(len(utterances), sum(one.id in recognised for one in utterances))])
     fits = scores >= min(_FOREIGN, middle - _BELOW_MEDIAN)
     for utterance, score, good in zip(utterances, scores, fits, strict=True):
         if not good:
+            guessed = utterance.id in recognised
+            words = "what a machine recognised in it is not" if guessed else "the transcript does not say"
             findings.append(
                 Finding(
                     code="voice.other_words",
                     severity=Severity.WARNING,
-                    what="the transcript does not say what is heard; the recording was not used",
-                    remedy="check that the transcript belongs to this recording",
+                    what=f"{words} what is heard; the recording was not used",
+                    remedy=WRITE_DOWN if guessed else "check that the transcript belongs to this recording",
                     material=utterance.id,
                     value=round(float(score), 2),
                     limit=round(min(_FOREIGN, middle - _BELOW_MEDIAN), 2),
                 )
             )
     return [utterance for utterance, good in zip(utterances, fits, strict=True) if good]
+
+
+def _mismatch(count: int, recognised: int) -> Problem:
+    """The refusal of `count` recordings, with the remedy for those whose words somebody wrote and for the others."""
+    heard = "the words a machine recognised in the recordings without a transcript"
+    listen = f"{WRITE_DOWN}; if it is another language, correct the language of the order"
+    if recognised == count:
+        what, remedy = f"{heard} are not what is heard", listen
+    elif recognised:
+        what, remedy = f"the transcripts and {heard} do not say what is heard", f"{_CHECK}; for the others, {listen}"
+    else:
+        what, remedy = "the transcripts do not say what is heard in the recordings", _CHECK
+    return Problem("voice.text_mismatch", what, remedy, "materials.voice")
 
 
 def _fitness(utterances: Sequence[Utterance], step: int) -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ from memorial_tasks.voice.align import SphinxAligner, by_dtw
 from memorial_tasks.voice.audio import RATE, Wave, clean, read_wave, resample, set_loudness
 from memorial_tasks.voice.corpus import Corpus, Utterance
 from memorial_tasks.voice.doubts import (
+    WRITE_DOWN,
     refuse_other_language,
     warn_of_telephone,
     without_other_words,
@@ -51,6 +52,7 @@ class _Piece:
     text: str = ""
     words: list[Word] = field(default_factory=list)
     timed: TimedRow | None = None
+    recognised: bool = False  # `text` was heard by the recogniser, nobody wrote it
 
 
 def prepare_voice(
@@ -191,7 +193,7 @@ def _transcribe(
                     Problem(
                         "voice.transcript_missing",
                         f"{len(missing)} stretches of Mandarin speech have no transcript",
-                        "write down what is said in each recording (voice/transcripts.json or a .txt beside the file)",
+                        WRITE_DOWN,
                         field="materials.voice",
                     )
                 ]
@@ -201,7 +203,7 @@ def _transcribe(
                 code="voice.transcript_missing",
                 severity=Severity.WARNING,
                 what=f"{len(missing)} stretches of speech without a transcript were not used",
-                remedy="write down what is said in them",
+                remedy=WRITE_DOWN,
                 value=float(len(missing)),
             )
         )
@@ -209,7 +211,7 @@ def _transcribe(
     recogniser = Recogniser()
     for number, piece in enumerate(missing):
         progress(0.25 + 0.2 * number / len(missing), "recognising speech")
-        piece.text = recogniser.words(piece.wave)
+        piece.text, piece.recognised = recogniser.words(piece.wave), True
     findings.append(
         Finding(
             code="voice.transcript_recognised",
@@ -250,31 +252,36 @@ def _align(
 ) -> list[_Piece]:
     sphinx = SphinxAligner()
     out: list[_Piece] = []
-    failed = 0
+    failed: list[_Piece] = []
     for number, piece in enumerate(pieces):
         progress(0.45 + 0.25 * number / max(1, len(pieces)), "aligning words")
         piece.words = reads(piece.text, language)
         if not piece.words:
-            failed += 1
+            failed.append(piece)
             continue
         english = all(word.language == Language.EN_US for word in piece.words)
         piece.timed = sphinx.align(piece.wave, piece.words) if english else None
         if piece.timed is None and piece.wave.size / RATE <= 60 and (reading := read_words(espeak, piece.words)):
             piece.timed, _ = by_dtw(piece.wave, reading)
         if piece.timed is None or not plausible(piece.timed):
-            failed += 1
+            failed.append(piece)
             continue
         out += _split(piece)
-    if failed:
-        findings.append(
-            Finding(
-                code="voice.text_mismatch",
-                severity=Severity.WARNING,
-                what=f"{failed} recordings do not match their transcript and were not used",
-                remedy="check that the transcript says exactly what is heard; cut recordings longer than a minute",
-                value=float(failed),
+    recognised = sum(piece.recognised for piece in failed)
+    for count, words, remedy in (
+        (len(failed) - recognised, "their transcript", "check that the transcript says exactly what is heard"),
+        (recognised, "the words a machine recognised in them", WRITE_DOWN),
+    ):
+        if count:
+            findings.append(
+                Finding(
+                    code="voice.text_mismatch",
+                    severity=Severity.WARNING,
+                    what=f"{count} recordings do not match {words} and were not used",
+                    remedy=f"{remedy}; cut recordings longer than a minute",
+                    value=float(count),
+                )
             )
-        )
     return out
 
 
@@ -314,7 +321,9 @@ def _split(piece: _Piece) -> list[_Piece]:
         timed = TimedRow(PhoneRow(row.phones[left : right + 1], word, words), part.astype(np.int32))
         wave = piece.wave[int(begin * FRAME * RATE) : int(end * FRAME * RATE)]
         text = " ".join(item.text for item in words)
-        out.append(_Piece(f"{piece.id}-{number + 1:02d}", wave, piece.quality, text, list(words), timed))
+        out.append(
+            _Piece(f"{piece.id}-{number + 1:02d}", wave, piece.quality, text, list(words), timed, piece.recognised)
+        )
     return out
 
 
@@ -381,7 +390,8 @@ def _analyse(
                 )
             ]
         )
-    utterances = without_other_words(utterances, findings)
+    recognised = {piece.id for piece in pieces if piece.recognised}
+    utterances = without_other_words(utterances, findings, recognised)
     if language != Language.EN_US or sum(utterance.seconds for utterance in utterances) >= _SETTLING:
         utterances = settle(utterances)
     progress(1.0, "voice prepared")

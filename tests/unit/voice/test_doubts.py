@@ -61,6 +61,51 @@ def test_one_wrong_transcript_is_left_out_and_named(corpus: Corpus) -> None:
     assert findings[0].material == wrong[-1].id
 
 
+def test_what_a_machine_recognised_is_to_be_written_down(corpus: Corpus) -> None:
+    wrong = _moved((*corpus.utterances,) * 3, 4)
+    for recognised in ({one.id for one in wrong}, {wrong[0].id}):
+        with pytest.raises(InputRefused) as refusal:
+            without_other_words(wrong, [], recognised)
+        problem = refusal.value.problems[0]
+        assert problem.code == "voice.text_mismatch"
+        assert "write down what is said (voice/transcripts.csv" in problem.remedy
+        assert ("belongs to its recording" in problem.remedy) == (len(recognised) == 1)
+        assert "machine" in problem.what
+
+
+def test_one_wrongly_recognised_recording_is_to_be_written_down(corpus: Corpus) -> None:
+    odd = replace(_moved(corpus.utterances, 4)[-1], id="tape-odd")
+    findings: list[Finding] = []
+    without_other_words([*corpus.utterances, *corpus.utterances[:-1], odd], findings, {"tape-odd"})
+    assert [finding.material for finding in findings] == ["tape-odd"]
+    assert "machine" in findings[0].what
+    assert findings[0].remedy.startswith("write down what is said")
+
+
+class _Mishearing:
+    """A double of the recogniser that hears the words of another recording: the real one errs as it likes, and takes
+    half a minute to do so."""
+
+    def __init__(self, texts: list[str]) -> None:
+        self._texts = texts[4:] + texts[:4]
+
+    def words(self, wave: object) -> str:
+        return self._texts.pop(0)
+
+
+def test_recordings_nobody_wrote_down_are_not_answered_with_a_remedy_for_transcripts(
+    recordings: Recordings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = list(recordings[1].values())
+    monkeypatch.setattr("memorial_tasks.voice.prepare.Recogniser", lambda: _Mishearing(texts))
+    with pytest.raises(InputRefused) as refusal:
+        prepare_voice(recordings[0], {}, Language.EN_US)
+    problem = refusal.value.problems[0]
+    assert problem.code == "voice.text_mismatch"
+    assert problem.remedy.startswith("write down what is said")
+    assert "transcript belongs" not in problem.remedy
+
+
 def test_a_telephone_is_noticed(espeak: Espeak) -> None:
     speech = espeak.say("We walked along the river until the evening.", "en-us+m3")
     wave = np.pad(resample(speech.audio, speech.rate, RATE), RATE // 2)
