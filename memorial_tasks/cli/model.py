@@ -9,6 +9,8 @@ from rich.table import Table
 from memorial_tasks.cli.common import Json, OrderArgument, answers, emit, out, say
 
 app = typer.Typer(no_args_is_help=True, help="Base models: train, import, list, show, export. Of an order: evaluate.")
+# From above in the picture too; the registry keeps no order of them, and reading them from the examination needs torch.
+ROWS = ("truth", "still", "warp", "ours", "wrong_person")
 ModelArgument = Annotated[str, typer.Argument(help="The model's id.", metavar="MODEL", show_default=False)]
 
 
@@ -121,9 +123,10 @@ def evaluate(order: OrderArgument, as_json: Json = False) -> None:
     if as_json:
         return emit({"order": order, "face": row.metrics, "folder": str(folder)})
     table = Table("face", "mouth+eye PSNR", "SSIM", "sharpness", box=None, header_style="bold")
-    for name, figures in row.metrics["rows"].items():
-        shown = ("mouth_eye_psnr", "ssim", "sharpness")
-        table.add_row(name, *(f"{figures[key]:.2f}" for key in shown))
+    rows = [name for name in ROWS if name in row.metrics["rows"]]
+    for name in rows:
+        figures, shown = row.metrics["rows"][name], ("mouth_eye_psnr", "ssim", "sharpness")
+        table.add_row(name.replace("_", " "), *(f"{figures[key]:.2f}" for key in shown))
     out.print(table)
     likeness = row.metrics["identity"]
     out.print(f"likeness: as near to the photos as {likeness['percentile']:.0f} % of the photos are to each other")
@@ -140,4 +143,5 @@ def evaluate(order: OrderArgument, as_json: Json = False) -> None:
         out.print(f"without the discriminator: {alone['mouth_eye_psnr']:.2f} dB, sharpness {alone['sharpness']:.2f}")
     for point in row.metrics["learning_curve"]:
         out.print(f"{point['photos']:.0f} photos: {point['mouth_eye_psnr']:.2f} dB")
-    return out.print(f"pictures: {folder / 'evaluation.png'}")
+    out.print(f"pictures: {folder / 'evaluation.png'}", soft_wrap=True)
+    return out.print(f"rows from above: {', '.join(rows).replace('_', ' ')}; a column for each photo kept apart")

@@ -36,6 +36,7 @@ from memorial_tasks.face.train import load_model, train
 Image = NDArray[np.uint8]
 Progress = Callable[[float, str], None]
 CURVE = (6, 12, 24, 48)
+ROWS = ("truth", "still", "warp", "ours", "wrong_person")  # as they stand below each other
 POSES: tuple[dict[str, float], ...] = (
     {},
     {"jaw_open": 0.4},
@@ -275,10 +276,10 @@ def _spread(photos: Sequence[int], count: int, base: int) -> list[int]:
 
 
 def _sheet(made: Mapping[str, Mapping[str, Image]], exam: Mapping[str, PairSet], path: Path) -> None:
-    """One column a held-out photo, one row a way of making it: mouth above, eyes below."""
+    """One column a held-out photo, one row a way of making it (`ROWS`): eyes above, mouth below."""
     tiles = []
     count = min(6, min(len(part.targets) for part in exam.values()))
-    for row in ("truth", "still", "warp", "ours"):
+    for row in (row for row in ROWS if row in made):
         for index in range(count):
             parts = [made[row][name][index].transpose(1, 2, 0) for name in sorted(made[row])]
             width = max(part.shape[1] for part in parts)

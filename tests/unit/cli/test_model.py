@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from memorial_tasks.cli.model import app
+from memorial_tasks.cli.model import ROWS, app
+from memorial_tasks.face import examine
 
 ROW = {"mouth_eye_psnr": 28.8, "ssim": 0.93, "sharpness": 1.01}
 METRICS: dict[str, Any] = {
-    "rows": dict.fromkeys(("truth", "still", "warp", "ours"), ROW),
+    "rows": dict.fromkeys(("ours", "warp", "still", "truth", "wrong_person"), ROW),  # as a database keeps them
     "identity": {"percentile": 61.0, "faces_found": 1.0, "others": None},
     "learning_curve": [{"photos": 12.0, "mouth_eye_psnr": 27.5}],
     "without_critic": {"mouth_eye_psnr": 28.7, "sharpness": 0.97},
@@ -43,4 +44,11 @@ def test_the_examination_is_told_in_full(
     critic = "without the discriminator: 28.70 dB, sharpness 0.97"
     for line in (told, critic, "12 photos: 27.50 dB", "still 28.80 0.93"):
         assert line in words
+    assert "rows from above: truth, still, warp, ours, wrong person;" in words
+    places = [words.index(f"{name} 28.80") for name in ("truth", "still", "warp", "ours", "wrong person")]
+    assert places == sorted(places)
     assert ("equal error rate 2.5 %" in words) == (others is not None)
+
+
+def test_the_rows_are_told_in_the_order_of_the_picture() -> None:
+    assert ROWS == examine.ROWS

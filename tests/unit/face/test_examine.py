@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -145,6 +146,18 @@ def test_somebody_elses_photo_moved_alike_is_farther_from_the_truth() -> None:
         return evaluate.score({name: pairs.inputs[:, :3] for name, pairs in found.items()}, exam).psnr
 
     assert figure(bent) < figure(exam) - 2
+
+
+def test_the_picture_has_a_row_for_everything_that_was_judged(tmp_path: Path) -> None:
+    """Ground truth above, somebody else's photo below; each row in a grey of its own."""
+    tile = np.zeros((2, 3, 8, 16), np.uint8)
+    exam = {"mouth": SimpleNamespace(targets=tile)}
+    for rows in (examining.ROWS, examining.ROWS[:-1]):
+        made = {name: {"mouth": tile + np.uint8(50 * number)} for number, name in enumerate(rows)}
+        examining._sheet(made, exam, tmp_path / "sheet.png")  # type: ignore[arg-type]
+        sheet = cv2.imread(str(tmp_path / "sheet.png"))
+        assert sheet.shape[:2] == (192 * len(rows), 2 * 192)
+        assert [int(grey) for grey in sheet[96::192, 96, 0]] == [50 * number for number in range(len(rows))]
 
 
 def test_the_equal_error_rate_is_that_of_two_overlapping_groups() -> None:
