@@ -51,6 +51,17 @@ POINTS: Mapping[str, Point] = {
     "film": Point("film", FILM_STEP, "film.mp4", ("film.mp4",), "output_gate", {"output_gate": REPORT_FILES}),
 }
 
+# What each picture is, for whoever has to judge by it.
+CAPTIONS: Mapping[str, str] = {
+    "sheet.png": "The face, moved as in a film. This is what you approve.",
+    "growth.png": "How it was learned: a row each before training and after 10, 50 and 100 % of it. On the right, "
+    "where photos were kept apart: the real photo beside the made one.",
+    "album.png": "Invented portraits of the training. The film is never made from them.",
+    "parsing.png": "What was taken for skin, hair, brows, eyes, lips and clothes in the photo the face is made from.",
+    "contact-sheet.png": "Frames of the film, in its order.",
+    "spectrogram.png": "The film's sound.",
+}
+
 # Why something was rejected, and which step is done otherwise because of it: it gets a new seed, and with it every
 # result that was built on it. An empty step means that trying again changes nothing by itself.
 CAUSES: Mapping[str, str] = {
@@ -301,7 +312,7 @@ def export_preview(studio: Studio, order_id: str, who: Who, point: Point = POINT
         studio.audit(connection, "review.shown", who, order, refs={point.name: digest}, data=data)
     metrics = dict(beside.metrics) if beside else {}
     findings = metrics.pop("findings", [])
-    found = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file() and _opened(path)]
+    found = [path for folder in folders for path in in_order(folder, point) if _opened(path)]
     return {
         "order": order_id,
         "at": point.name,
@@ -310,6 +321,13 @@ def export_preview(studio: Studio, order_id: str, who: Who, point: Point = POINT
         "findings": findings,
         "metrics": metrics,
     }
+
+
+def in_order(folder: Path, point: Point) -> list[Path]:
+    """The exported files of one step: what is put before the reviewer in the order in which the point names it, so that
+    what is judged comes first; then what else lies there."""
+    named = [path for name in point.shown if (path := folder / name).is_file()]
+    return named + sorted(path for path in folder.rglob("*") if path.is_file() and path not in named)
 
 
 def _opened(path: Path) -> bool:

@@ -159,7 +159,7 @@ def _review(app: FastAPI, show: Show) -> None:
     @app.get("/orders/{order}/review", dependencies=[Depends(answers)])
     def review(studio: OpenStudio, user: LoggedIn, order: str, at: str = "") -> Response:
         """What is to be judged: opened under a permit, and the look goes into the audit log under the viewer's name."""
-        from memorial_tasks.production.review import POINTS, export_preview, missing, open_point
+        from memorial_tasks.production.review import CAPTIONS, POINTS, export_preview, missing, open_point
         from memorial_tasks.production.studio import Who
 
         with studio.transaction() as connection:
@@ -174,6 +174,7 @@ def _review(app: FastAPI, show: Show) -> None:
             it=facts.order(studio, order),
             at=point.name,
             found=found,
+            captions=CAPTIONS,
             script=_script(found) if point.name == "script" else (),
             lacking=lacking,
             here="waiting",

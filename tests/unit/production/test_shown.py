@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from memorial_tasks.production.review import POINTS, _opened
+from memorial_tasks.production.review import CAPTIONS, POINTS, _opened, in_order
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,14 @@ def test_beside_the_still_lies_what_was_taken_for_skin_and_hair() -> None:
     still = POINTS["still"]
     assert "face/growth.png" in still.shown
     assert still.beside == {"prepare_face": ("face/parsing.png",)}
+
+
+def test_what_is_judged_comes_first_and_every_picture_says_what_it_is(tmp_path: Path) -> None:
+    still = POINTS["still"]
+    for name in ("face/album.png", "face/growth.png", "face/sheet.png", "face/card.json"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+    assert [path.name for path in in_order(tmp_path, still)] == ["sheet.png", "growth.png", "album.png", "card.json"]
+    shown = {name for point in POINTS.values() for names in (point.shown, *point.beside.values()) for name in names}
+    assert {Path(name).name for name in shown if name.endswith(".png")} == set(CAPTIONS)
