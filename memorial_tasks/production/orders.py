@@ -87,18 +87,25 @@ def finish_with_reason(studio: Studio, order_id: str, error: BaseException, who:
     else:
         state = OrderState.FAILED
     code = reason_code(error) if isinstance(error, MemorialError) else "step.failed"
-    if isinstance(error, InputRefused):
-        reason = "; ".join(f"{problem.what}: {problem.remedy}" for problem in error.problems[:5])
-    else:
-        reason = error.what if isinstance(error, MemorialError) else f"unforeseen {type(error).__name__}"
+    reason = told(error) if isinstance(error, MemorialError) else f"unforeseen {type(error).__name__}"
     move(studio, order_id, state, who, reason_code=code, reason=reason[:500], stage=who.task_id)
     return state
+
+
+def told(error: MemorialError) -> str:
+    """What an operator reads of an error: where it is, what it is, and the remedy."""
+    if isinstance(error, InputRefused):
+        return "; ".join(str(problem) for problem in error.problems[:5])
+    return f"{error.what}: {error.remedy}" if error.remedy else error.what
 
 
 def next_action(order_id: str, state: OrderState, reason_code: str = "") -> str:
     """What a person can do about an order that stands like this; empty when there is nothing to do."""
     if state is OrderState.REJECTED and reason_code == "review.script":
         return f"memorial order script {order_id} FILE"
+    if state is OrderState.BLOCKED and reason_code not in ("", "quality.refused"):
+        # a step refused what the gate had let pass: the gate's report knows nothing of it
+        return "mend what the reason names, then memorial order submit under another id"
     actions = {
         OrderState.SUBMITTED: "starts in the next batch, or with memorial order run {}",
         OrderState.IN_REVIEW: "memorial review show {}",

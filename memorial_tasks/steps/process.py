@@ -307,7 +307,9 @@ def require_covered(job: Job, secrets: StepSecrets, wanted: Collection[str]) -> 
         raise PermitRefused("the permit does not cover this step", where=job.step, remedy="ask the grantor for consent")
     if code_version(job.step) != job.code_version:
         raise MemorialError(
-            "the worker runs other code than the job was made for", where=job.step, remedy="use one image"
+            "the worker runs other code than the job was made for",
+            where=job.step,
+            remedy="use one image; on one machine, after an update: memorial studio stop, then memorial studio start",
         )
 
 

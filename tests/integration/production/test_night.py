@@ -9,7 +9,7 @@ import pytest
 from memorial_tasks.consent.events import EventType
 from memorial_tasks.database import registry
 from memorial_tasks.domain.words import OrderState
-from memorial_tasks.errors import ConsentRefused, Unavailable
+from memorial_tasks.errors import ConsentRefused, InputRefused, MemorialError, Problem, Unavailable
 from memorial_tasks.production import night, orders
 from memorial_tasks.production.studio import Studio, Who
 from memorial_tasks.settings import Settings
@@ -112,3 +112,23 @@ class TestRunIds:
             orders.begin(house.studio, "order-1", actor)
         assert orders.finish_with_reason(house.studio, "order-1", caught.value, actor) is OrderState.REFUSED
         assert state(house, "order-1") is OrderState.REFUSED
+
+
+def test_an_order_that_a_step_refused_says_where_what_and_the_remedy(house: Any) -> None:
+    """The gate had let the material pass: its report would say so, and nothing of what stopped the order."""
+    house.enter("order-1")
+    same = Problem("face.all_same", "one and the same picture", "bring others", "materials.photos", "photo-0001")
+    stopped = orders.finish_with_reason(house.studio, "order-1", InputRefused([same]), WHO)
+    assert stopped is OrderState.BLOCKED
+    row = house.order("order-1")
+    assert row.reason == "materials.photos [photo-0001]: one and the same picture. bring others"
+    assert "quality report" not in orders.next_action("order-1", row.state, row.reason_code)
+    assert "another id" in orders.next_action("order-1", row.state, row.reason_code)
+    assert orders.next_action("order-1", row.state, "quality.refused") == "memorial quality report order-1"
+
+
+def test_an_order_that_failed_says_the_remedy(house: Any) -> None:
+    house.enter("order-1")
+    error = MemorialError("the worker runs other code", where="prepare_face", remedy="start the studio again")
+    assert orders.finish_with_reason(house.studio, "order-1", error, WHO) is OrderState.FAILED
+    assert house.order("order-1").reason == "the worker runs other code: start the studio again"
