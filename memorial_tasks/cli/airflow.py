@@ -23,26 +23,29 @@ SETTLED, TAKEN_UP = 5.0, 120.0
 def answer_review(
     airflow: Any, dag: str, run_id: str, task: str, option: str, reason: str | None, causes: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Answer a review and stay until the answer was taken up.
+    """Answer a review and stay until the answer was taken up. A question that a further try asks anew, because Airflow
+    lost the answer with the try before, is answered anew; one that the same try asks again wants another person.
 
     Raises `MemorialError` when nothing is asked or the answer did not count and the question is open again,
     `Unavailable` when the answer was not taken up in time.
     """
     answer: dict[str, Any] = {}
-    began, since = time.monotonic(), 0.0
+    began, since, answered = time.monotonic(), 0.0, 0
     while time.monotonic() - began < TAKEN_UP:
-        state = next((row["state"] for row in airflow.tasks(dag, run_id) if row["task_id"] == task), None)
+        state, attempt = _stands(airflow.tasks(dag, run_id), task)
         if answer and state in {"success", "failed", "skipped"}:
             return answer
         if state == "awaiting_input":
             since = since or time.monotonic()
             if time.monotonic() - since >= SETTLED:
                 if answer and not airflow.question(dag, run_id, task)["response_received"]:
-                    remedy = "answer again, as another person where two have to agree"
-                    raise MemorialError("this answer does not count", where=run_id, remedy=remedy)
+                    if attempt <= answered:
+                        remedy = "answer again, as another person where two have to agree"
+                        raise MemorialError("this answer does not count", where=run_id, remedy=remedy)
+                    answer = {}
                 if not answer:
                     form = {"causes": list(causes), "reason": reason}
-                    answer = airflow.answer(dag, run_id, task, option, form)
+                    answer, answered = airflow.answer(dag, run_id, task, option, form), attempt
                 since = 0.0
         else:
             since = 0.0
@@ -50,6 +53,11 @@ def answer_review(
                 raise MemorialError("no question is open", where=run_id, remedy="see 'memorial order show'")
         time.sleep(0.5)
     raise Unavailable("the answer was not taken up yet", where=run_id, remedy="see the review task in Airflow's page")
+
+
+def _stands(tasks: Sequence[dict[str, Any]], task: str) -> tuple[str | None, int]:
+    """State and try of a task; no state where it has none or there is no such task."""
+    return next(((row["state"], row["try_number"]) for row in tasks if row["task_id"] == task), (None, 0))
 
 
 def stop_run(settings: Settings, dag: str, run_id: str, note: str) -> bool:

@@ -119,7 +119,47 @@ def test_where_nothing_is_asked_nothing_is_answered(state: str, error: type[Memo
 
 def test_an_answer_that_nobody_takes_up_is_told_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run({"review_film": (ASKS, 1)}, {"review_film": (DONE, 1)})
-    stuck: Callable[..., list[dict[str, Any]]] = lambda *_: [{"task_id": "review_film", "state": ASKS}]  # noqa: E731
+    stuck: Callable[..., list[dict[str, Any]]] = lambda *_: [{"task_id": "review_film", "state": ASKS, "try_number": 1}]  # noqa: E731
     monkeypatch.setattr(run, "tasks", stuck)
     with pytest.raises(Unavailable, match="not taken up"):
         answering.answer_review(run, "dag", "run-1", "review_film", "Approve", None)
+
+
+class Forgetful(Run):
+    """The double again, of an Airflow that takes the answer for a foreign change, throws it away with the try it was
+    given to and asks anew: a race of its scheduler, which loses one answer in some hundred under load and cannot be had
+    at will. `forgets` so many answers; each further look is a step of the run."""
+
+    def __init__(self, *looks: dict[str, tuple[str, int]], forgets: int = 1) -> None:
+        super().__init__(*looks)
+        self.forgets = forgets
+
+    def _waits(self) -> bool:
+        asked = self._now().get("review_film", ("", 0))
+        return asked[0] == ASKS and asked[1] not in [tries for _, tries, _ in self.answers]
+
+    def question(self, _dag: str, _run: str, _task: str) -> dict[str, bool]:
+        return {"response_received": len(self.answers) > self.forgets}
+
+
+LOST = ({"review_film": (ASKS, 1)}, {"review_film": ("up_for_retry", 1)}, {"review_film": (WORKS, 2)})
+
+
+def test_an_answer_that_airflow_lost_is_given_again_when_the_next_try_asks() -> None:
+    run = Forgetful(*LOST, *[{"review_film": (ASKS, 2)}] * 8, {"review_film": (DONE, 2)}, {"review_film": (DONE, 2)})
+    assert follow(run)
+    assert run.answers == [("review_film", 1, "Approve"), ("review_film", 2, "Approve")]
+
+
+def test_a_rejection_that_airflow_lost_stays_a_rejection() -> None:
+    run = Forgetful(*LOST, *[{"review_film": (ASKS, 2)}] * 8, {"review_film": (DONE, 2)}, {"review_film": (DONE, 2)})
+    answering.answer_review(run, "dag", "run-1", "review_film", "Reject", "the voice", ["voice"])
+    assert [option for _, _, option in run.answers] == ["Reject", "Reject"]
+
+
+def test_a_second_person_is_not_replaced_by_answering_again() -> None:
+    """The same try asks again: the approval was heard and does not count, so that somebody else has to answer."""
+    run = Forgetful({"review_film": (ASKS, 2)}, *[{"review_film": (ASKS, 2)}] * 20, {"review_film": (DONE, 2)})
+    with pytest.raises(MemorialError, match="does not count"):
+        answering.answer_review(run, "dag", "run-1", "review_film", "Approve", None)
+    assert len(run.answers) == 1
