@@ -197,14 +197,18 @@ def run(
 
 
 def _trigger(studio: Any, order: str, *, follow: bool, approve: bool, as_json: bool) -> None:
-    from memorial_tasks.cli.airflow import client
+    from memorial_tasks.cli.airflow import client, stop_run
     from memorial_tasks.production.orders import restart
+    from memorial_tasks.production.review import outdated
     from memorial_tasks.production.studio import command_actor
 
     with client(studio.settings) as airflow, studio.transaction() as connection:
         known = studio.order(connection, order)
         ended = airflow.over(DAG, known.run_id) if known.run_id else None
-    run_id = restart(studio, order, command_actor(studio.settings), run_ended=ended is True)
+    replaced = ended is False and outdated(studio, order)
+    run_id = restart(studio, order, command_actor(studio.settings), run_ended=ended is True or replaced)
+    if replaced:
+        stop_run(studio.settings, DAG, str(known.run_id), "it asked about what has to be made anew")
     with client(studio.settings) as airflow:
         airflow.start(DAG, order, run_id)
         if follow or approve:

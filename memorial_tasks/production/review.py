@@ -84,9 +84,24 @@ def points_of(configured: str) -> tuple[Point, ...]:
 def result_of(studio: Studio, connection: Connection, order: OrderRow, point: Point) -> StepRunRow:
     """The step's result that is judged, as the order stands now; `MemorialError` when there is none."""
     row = current_result(studio, connection, order, point.step)
+    if row is None and registry.latest_step(connection, order.order_id, point.step):
+        raise MemorialError(
+            f"this {point.name} was made by code or of material that has changed since; it cannot be decided on",
+            where=order.order_id,
+            remedy=f"memorial order run {order.order_id} makes anew what changed, and asks then",
+        )
     if row is None:
         raise MemorialError(f"there is no {point.name} yet", where=order.order_id, remedy="run the order")
     return row
+
+
+def outdated(studio: Studio, order_id: str) -> bool:
+    """True when the open question is about something that would be made otherwise now, as after an update of the
+    studio's code: no answer can count, and the run that asks has to give way to a new one."""
+    with studio.transaction() as connection:
+        order = studio.order(connection, order_id)
+        point = open_point(order)
+        return point is not None and bool(point.step) and current_result(studio, connection, order, point.step) is None
 
 
 def film_of(studio: Studio, connection: Connection, order: OrderRow) -> StepRunRow:

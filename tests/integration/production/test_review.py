@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from memorial_tasks.cli import order
 from memorial_tasks.consent import acts
 from memorial_tasks.domain.words import OrderState
 from memorial_tasks.errors import InputRefused, MemorialError
-from memorial_tasks.production import orders, review
+from memorial_tasks.production import orders, review, steps
 from memorial_tasks.production.review import POINTS
 from memorial_tasks.production.steps import plan
 from memorial_tasks.production.studio import Studio, Who
@@ -239,3 +240,68 @@ class TestRejections:
         assert answer(house, None, True, causes=[]) is False
         assert house.order().reason_code == "review.timeout"
         assert house.order().revisions == {}
+
+
+class _Airflow:
+    """A double of Airflow's client, which writes down what it is asked to do: the run that asks is under way there."""
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+        self.stopped: list[str] = []
+
+    def __enter__(self) -> "_Airflow":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def over(self, _dag: str, _run: str) -> bool:
+        return False
+
+    def start(self, _dag: str, _order: str, run: str) -> None:
+        self.started.append(run)
+
+    def stop_run(self, _dag: str, run: str, _note: str) -> None:
+        self.stopped.append(run)
+
+
+class TestAnUpdateWhileAPersonIsAsked:
+    """A film of yesterday's code cannot be released, and nobody may be left before a question no answer can end."""
+
+    @pytest.fixture
+    def airflow(self, monkeypatch: pytest.MonkeyPatch) -> _Airflow:
+        double = _Airflow()
+        monkeypatch.setattr("memorial_tasks.cli.airflow.client", lambda *_: double)
+        return double
+
+    def run_again(self, house: House) -> None:
+        order._trigger(house.studio, ORDER, follow=False, approve=False, as_json=True)
+
+    def test_the_answer_is_refused_with_the_command_that_helps(
+        self, studio: Opened, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        house = studio()
+        assert asked(house)
+        assert not review.outdated(house.studio, ORDER)
+        monkeypatch.setattr(steps, "code_version", lambda step: f"{step} of tomorrow")
+        assert review.outdated(house.studio, ORDER)
+        with pytest.raises(MemorialError, match="changed since") as refused:
+            review.may_answer(house.studio, ORDER, POINTS["film"], "rita")
+        assert refused.value.remedy.startswith(f"memorial order run {ORDER}")
+
+    def test_running_the_order_again_replaces_the_run_that_asks(
+        self, studio: Opened, airflow: _Airflow, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        house = studio()
+        assert asked(house)
+        monkeypatch.setattr(steps, "code_version", lambda step: f"{step} of tomorrow")
+        self.run_again(house)
+        assert (airflow.started, airflow.stopped) == (["order-1--2"], [RUN])
+        assert house.order().state is OrderState.SUBMITTED
+
+    def test_a_question_that_still_stands_is_left_alone(self, studio: Opened, airflow: _Airflow) -> None:
+        house = studio()
+        assert asked(house)
+        self.run_again(house)
+        assert (airflow.started, airflow.stopped) == ([RUN], [])
+        assert house.order().state is OrderState.IN_REVIEW
