@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from memorial_tasks.cli.common import Json, answers, emit, out
@@ -20,7 +21,9 @@ def _tell(found: dict[str, Any]) -> None:
 def _table(lines: list[dict[str, Any]]) -> None:
     table = Table("order", "state", "stage", "reason", "next", box=None, header_style="bold")
     for line in lines:
-        table.add_row(line["order"], line["state"], line["failed_stage"], line["reason"][:100], line["next_action"])
+        table.add_row(
+            line["order"], line["state"], line["failed_stage"], escape(line["reason"][:100]), line["next_action"]
+        )
     out.print(table if lines else "no order waits")
 
 

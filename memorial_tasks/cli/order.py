@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from memorial_tasks.cli.common import Json, OrderArgument, answers, emit, err, out, say
@@ -81,7 +82,7 @@ def list_orders(
         return emit({"orders": [_summary(row) for row in rows]})
     table = Table("order", "state", "promised", "reason", box=None, header_style="bold")
     for row in rows:
-        table.add_row(row.order_id, str(row.state), str(row.promised or ""), row.reason[:80])
+        table.add_row(row.order_id, str(row.state), str(row.promised or ""), escape(row.reason[:80]))
     return out.print(table if rows else "no orders yet; 'memorial order submit ORDER.yaml' brings one")
 
 
@@ -161,23 +162,23 @@ def show(
         }
     if as_json or manifest:
         return emit(document)
-    out.print(f"[bold]{order}[/bold]  {row.state}  {row.reason}")
+    out.print(f"[bold]{order}[/bold]  {row.state}  {escape(row.reason)}", soft_wrap=True)
     if document["next_action"]:
-        out.print(f"next: {document['next_action']}")
+        out.print(f"next: {document['next_action']}", soft_wrap=True)
     table = Table("step", "state", "tries", "seconds", "memory MB", box=None, header_style="bold")
     for step in steps:
         seconds, memory = f"{step.wall_s or 0:.1f}", f"{step.peak_memory_mb or 0:.0f}"
         table.add_row(step.step, step.state, str(step.attempts), seconds, memory)
     out.print(table)
     for review in reviews:
-        why = " ".join([*review.causes, review.reason])
+        why = escape(" ".join([*review.causes, review.reason]))
         words = f"{review.subject_matter} {review.decision} by {review.reviewer}"
-        out.print(f"review: {words} {review.decided_at:%Y-%m-%d %H:%M} {why}")
+        out.print(f"review: {words} {review.decided_at:%Y-%m-%d %H:%M} {why}", soft_wrap=True)
     cost = document["cost"]
     money = ", ".join(f"{amount:.2f} {currency}" for currency, amount in cost["money"].items())
     used = f"{cost['wall_minutes']} minutes, {cost['gpu_minutes']} of them with a GPU"
     out.print(f"cost: {used}" + (f", {money}" if money else ""))
-    return out.print(f"film: {row.film_uri or 'not delivered'}")
+    return out.print(f"film: {row.film_uri or 'not delivered'}", soft_wrap=True)
 
 
 @app.command()
@@ -215,7 +216,7 @@ def _trigger(studio: Any, order: str, *, follow: bool, approve: bool, as_json: b
             followed = _follow(airflow, studio, order, run_id, approve, quiet=as_json)
             with studio.transaction() as connection:
                 row = studio.order(connection, order)
-            emit(_summary(row)) if as_json else out.print(f"{order}: {row.state} {row.reason}")
+            emit(_summary(row)) if as_json else out.print(f"{order}: {row.state} {escape(row.reason)}", soft_wrap=True)
             raise typer.Exit(0 if followed and str(row.state) in {"delivered", "in_review"} else 1)
     emit({"order": order, "run_id": run_id}) if as_json else out.print(run_id)
 

@@ -4,7 +4,7 @@ import shutil
 
 from memorial_tasks.database import registry
 from memorial_tasks.domain.words import OrderState
-from memorial_tasks.errors import ConsentRefused, InputRefused, MemorialError, QualityRefused
+from memorial_tasks.errors import ConsentRefused, InputRefused, MemorialError, Problem, QualityRefused
 from memorial_tasks.production.consents import refusals_told, require_consent
 from memorial_tasks.production.steps import reason_code
 from memorial_tasks.production.studio import Studio, Who
@@ -93,10 +93,15 @@ def finish_with_reason(studio: Studio, order_id: str, error: BaseException, who:
 
 
 def told(error: MemorialError) -> str:
-    """What an operator reads of an error: where it is, what it is, and the remedy."""
+    """What an operator reads of an error: what it is, the remedy, and of what was refused the field and the file."""
     if isinstance(error, InputRefused):
-        return "; ".join(str(problem) for problem in error.problems[:5])
+        return "; ".join(_refused(problem) for problem in error.problems[:5])
     return f"{error.what}: {error.remedy}" if error.remedy else error.what
+
+
+def _refused(problem: Problem) -> str:
+    where = ": ".join(filter(None, (problem.field, problem.file)))
+    return f"{problem.what}: {problem.remedy}" + (f" ({where})" if where else "")
 
 
 def next_action(order_id: str, state: OrderState, reason_code: str = "") -> str:

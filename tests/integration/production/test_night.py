@@ -121,7 +121,7 @@ def test_an_order_that_a_step_refused_says_where_what_and_the_remedy(house: Any)
     stopped = orders.finish_with_reason(house.studio, "order-1", InputRefused([same]), WHO)
     assert stopped is OrderState.BLOCKED
     row = house.order("order-1")
-    assert row.reason == "materials.photos [photo-0001]: one and the same picture. bring others"
+    assert row.reason == "one and the same picture: bring others (materials.photos: photo-0001)"
     assert "quality report" not in orders.next_action("order-1", row.state, row.reason_code)
     assert "another id" in orders.next_action("order-1", row.state, row.reason_code)
     assert orders.next_action("order-1", row.state, "quality.refused") == "memorial quality report order-1"
