@@ -21,6 +21,7 @@ from memorial_tasks.voice.sequence import PhoneRow, TimedRow
 from memorial_tasks.voice.text.english import variants
 from memorial_tasks.voice.text.units import Word
 
+MFCC = 26  # columns of `mfcc`
 _PAUSE_FRAMES = 8  # a silence shorter than 40 ms between words belongs to the words
 
 
@@ -127,17 +128,19 @@ def finish_row(
     return TimedRow(PhoneRow(tuple(phones), tuple(index), words), edges.astype(np.int32))
 
 
-def _mfcc(wave: Wave) -> NDArray[np.float32]:
-    """26-dimensional MFCC with deltas at 10 ms, normalised over the utterance; float32 [frames, 26]."""
+def mfcc(wave: Wave, step: float = 0.01) -> NDArray[np.float32]:
+    """MFCC and how they change over 20 ms to either side, float32 [frames, MFCC], every `step` (0.01 or 0.005 s) of a
+    wave at 24 kHz, normalised over the utterance."""
     sound = resample(wave, RATE, 16000)
     sound = np.append(sound[:1], sound[1:] - 0.97 * sound[:-1])
     padded = np.pad(sound, 200)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, 400)[::160] * np.hamming(400)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, 400)[:: round(step * 16000)] * np.hamming(400)
     power = np.abs(np.fft.rfft(frames, 512)) ** 2
     mel = np.log(power @ _mel_bank().T + 1e-8)
-    cepstra = fft.dct(mel, norm="ortho", axis=1)[:, :13]
-    near = np.pad(cepstra, ((2, 2), (0, 0)), "edge")
-    delta = (near[3:-1] - near[1:-3]) + 2 * (near[4:] - near[:-4])
+    cepstra = fft.dct(mel, norm="ortho", axis=1)[:, : MFCC // 2]
+    one = round(0.01 / step)
+    near = np.pad(cepstra, ((2 * one, 2 * one), (0, 0)), "edge")
+    delta = (near[3 * one : -one] - near[one : -3 * one]) + 2 * (near[4 * one :] - near[: -4 * one])
     stacked = np.hstack([cepstra, delta])
     return np.asarray((stacked - stacked.mean(axis=0)) / (stacked.std(axis=0) + 1e-3), np.float32)
 
@@ -191,7 +194,7 @@ def by_dtw(wave: Wave, reading: Reading) -> tuple[TimedRow, float]:
 
     Returns the timed row and the mean warping cost (about 0.9 for a good match).
     """
-    ours, theirs = _mfcc(wave), _mfcc(reading.audio)
+    ours, theirs = mfcc(wave), mfcc(reading.audio)
     path, cost = warp_path(theirs, ours)
     edges = reading.timed.edges
     at = path[np.clip(edges[:-1] // 2, 0, len(path) - 1)] * 2
