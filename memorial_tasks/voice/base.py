@@ -192,7 +192,7 @@ def train(
     manifest = read_manifest(corpus_manifest)
     recipe = base_recipe(config)
     scratch = checkpoints or out_folder / "checkpoints"
-    speech = _prepared(manifest, scratch, progress, save_checkpoint)
+    speech = prepared(manifest, scratch, progress, save_checkpoint)
     seconds = sum(u.seconds for group in speech.values() for u in group)
     if seconds < _LEAST_SECONDS:
         what = f"{seconds:.0f} s of usable speech in all parts"
@@ -228,7 +228,7 @@ def _minutes(speech: dict[str, list[Utterance]]) -> dict[str, float]:
     return out
 
 
-def _prepared(
+def prepared(
     manifest: CorpusManifest, scratch: Path, progress: Progress, save_checkpoint: Callable[[], None]
 ) -> dict[str, list[Utterance]]:
     """Utterances by code name (``en kathleen``; ``zh low`` for speakers of a few words), prepared once."""
