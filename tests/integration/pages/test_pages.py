@@ -21,7 +21,7 @@ from memorial_tasks.consent.events import EventType
 from memorial_tasks.database import registry
 from memorial_tasks.database.connection import execute
 from memorial_tasks.domain.words import OrderState
-from memorial_tasks.production import batch
+from memorial_tasks.production import batch, review
 from memorial_tasks.production.studio import Studio, Who
 from memorial_tasks.settings import Settings
 from tests.integration.consent.conftest import NAMES, House
@@ -191,3 +191,20 @@ def test_a_thousand_orders_are_listed(house: House, client: Client) -> None:
     text = client().get("/orders").text
     assert text.count("/memorial/orders/many-") == 999
     assert time.monotonic() - began < 20  # that nothing is asked once per order; the figure is in the benchmark
+
+
+def test_a_reviewer_reads_under_each_picture_what_it_is(
+    house: House, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was exported is a double: making a face takes minutes, and only its names matter here."""
+    house.enter("order-1")
+    with house.tx() as connection:
+        anywhere = list(OrderState)
+        registry.set_state(connection, "order-1", OrderState.IN_REVIEW, allowed_from=anywhere, stage="review_still")
+    names = ("sheet.png", "growth.png", "parsing.png")
+    found = {"files": dict.fromkeys(names, ""), "findings": [], "metrics": {}, "sha256": "f" * 64, "at": "still"}
+    monkeypatch.setattr(review, "export_preview", lambda *_: found)
+    monkeypatch.setattr(review, "missing", lambda *_: 1)
+    text = client().get("/orders/order-1/review").text
+    places = [text.index(words) for name in names for words in (f"media/still/{name}", review.CAPTIONS[name])]
+    assert places == sorted(places)
