@@ -14,6 +14,7 @@ from memorial_tasks.errors import InputRefused, Problem
 from memorial_tasks.voice.align import SphinxAligner, by_dtw
 from memorial_tasks.voice.audio import RATE, Wave, clean, read_wave, resample, set_loudness
 from memorial_tasks.voice.corpus import Corpus, Utterance
+from memorial_tasks.voice.ctc import place_all
 from memorial_tasks.voice.doubts import (
     WRITE_DOWN,
     refuse_other_language,
@@ -27,16 +28,13 @@ from memorial_tasks.voice.practice import read_words
 from memorial_tasks.voice.restore import without_clicks, without_echo, without_noise
 from memorial_tasks.voice.segments import Quality, measure, speech_spans
 from memorial_tasks.voice.sequence import PhoneRow, TimedRow
-from memorial_tasks.voice.settle import heard_pauses, settle
+from memorial_tasks.voice.settle import heard_pauses
 from memorial_tasks.voice.speakers import subject_alone
 from memorial_tasks.voice.text.front import FrontEnd
 from memorial_tasks.voice.text.units import Word
 
 MINIMUM_SECONDS = 20.0
 _LONG_FILE, _LONGEST = 20.0, 12.0
-# English, placed by a trained aligner, settles only from so many seconds on: voices from 54 s of kathleen, settled, had
-# 62 and 64 % word errors instead of 56 and 59; 4.3 minutes 29 and 27 instead of 30 and 25, and 0.01 more likeness
-_SETTLING = 120.0
 _NOISY, _ECHOING = 22.0, 0.45  # dB and seconds from which on noise and echo may be worth taking out
 _JUDGED, _JUDGED_WORDS, _HELPS = 12, 3, 0.05  # pieces a recogniser judges that by, words of each, share of words gained
 Reads = Callable[[str, Language], list[Word]]
@@ -392,7 +390,7 @@ def _analyse(
         )
     recognised = {piece.id for piece in pieces if piece.recognised}
     utterances = without_other_words(utterances, findings, recognised)
-    if language != Language.EN_US or sum(utterance.seconds for utterance in utterances) >= _SETTLING:
-        utterances = settle(utterances)
+    progress(0.97, "placing phones")
+    utterances = place_all(utterances)
     progress(1.0, "voice prepared")
     return Corpus(language, tuple(utterances), tuple(findings))

@@ -1,8 +1,9 @@
-"""The voice networks before they hear anybody: taught by generated speech alone, and shipped with this package.
+"""What ships of the voice before it hears anybody, taught by generated speech alone: its networks, and the model that
+places phones (`ctc`).
 
     python -m memorial_tasks.voice.pretrain FOLDER
 
-makes the file again, on any machine with flite and espeak-ng, in a quarter of an hour of one core. English is spoken by
+makes both files again, on any machine with flite and espeak-ng, in half an hour of one core. English is spoken by
 flite (four voices; its speech is clear, which espeak-ng's is not: a recogniser misses 21 % of flite's words and 87 % of
 espeak's) and by espeak-ng, Mandarin by espeak-ng. A person's training begins here: what remains to be learned is how
 this one person sounds, which takes a minute of speech and less than a minute of one core.
@@ -12,22 +13,41 @@ import argparse
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from random import Random
 
 import torch
 import yaml
 from safetensors import safe_open
 
+from memorial_tasks.domain.words import Language
 from memorial_tasks.errors import StepFailed
 from memorial_tasks.tensors import save_tensors
-from memorial_tasks.voice import base
+from memorial_tasks.voice import base, ctc
 from memorial_tasks.voice.base import Base
+from memorial_tasks.voice.espeak import Espeak
+from memorial_tasks.voice.licensed import read_manifest
+from memorial_tasks.voice.practice import Reading, read_words
+from memorial_tasks.voice.practice_texts import ENGLISH, MANDARIN
 from memorial_tasks.voice.pretrain_texts import sentences
+from memorial_tasks.voice.text.front import FrontEnd
+from memorial_tasks.voice.text.units import PAUSE_LONG, PAUSE_NONE, PAUSE_SHORT
 
 FILE = Path(__file__).with_name("pretrained.safetensors")
 _VOICES = {"slt": 360, "rms": 220, "awb": 140, "kal16": 60}  # of flite, and how many sentences each says
+_VARIANTS = (
+    "",
+    *(f"m{n}" for n in range(1, 8)),
+    *(f"f{n}" for n in range(1, 6)),
+    "croak",
+    "klatt2",
+    "klatt3",
+    "klatt4",
+)
+_WHOLE = 0.3  # share of readings that are a sentence as it is written
 _LICENCE = "LicenseRef-own"  # spoken for this purpose by free programs; nobody was recorded
 
 
@@ -77,6 +97,50 @@ def pretrain(folder: Path, progress: Callable[[float, str], None] = lambda fract
     return folder / FILE.name
 
 
+def teach_aligner(
+    folder: Path, espeak_readings: int = 1200, progress: Callable[[float, str], None] = lambda fraction, message: None
+) -> Path:
+    """Make the shipped model of phones again in `folder`, from flite's sentences and from espeak-ng in many voices."""
+    manifest = read_manifest(speak_corpus(folder, lambda message: progress(0.0, message)))
+    spoken = [
+        one
+        for group in base.prepared(manifest, folder / "checkpoints", progress, lambda: None).values()
+        for one in group
+    ]
+    readings = [*many_voices(espeak_readings), *(Reading(one.wave, one.timed) for one in spoken)]
+    model = ctc.taught(readings, progress=lambda fraction, message: progress(0.4 + 0.6 * fraction, message))
+    ctc.write(model, folder / ctc.FILE.name)
+    return folder / ctc.FILE.name
+
+
+def many_voices(count: int, seed: int = 5) -> Iterator[Reading]:
+    """Words of the general sentences of both languages in new orders, and the sentences themselves, read by espeak-ng:
+    every reading in another of its voices, at another pace and pitch. Those whose phones it changed are left out."""
+    random = Random(seed)
+    with Espeak() as espeak:
+        front = FrontEnd(espeak)
+        said = {
+            language: [front.words(text, language) for text in texts]
+            for language, texts in ((Language.EN_US, ENGLISH), (Language.ZH_CN, MANDARIN))
+        }
+        for _ in range(count):
+            language = random.choice([Language.EN_US, Language.EN_US, Language.ZH_CN])
+            words = random.choice(said[language])
+            if random.random() > _WHOLE:
+                pool = [word for sentence in said[language] for word in sentence]
+                pauses = (PAUSE_SHORT, *[PAUSE_NONE] * 5)
+                words = [
+                    replace(random.choice(pool), pause=random.choice(pauses)) for _ in range(random.randint(4, 10))
+                ]
+                words[-1] = replace(words[-1], pause=PAUSE_LONG)
+            reading = read_words(
+                espeak, words, variant=random.choice(_VARIANTS), rate=random.randint(110, 230),
+                pitch=random.randint(15, 85), pitch_range=random.randint(20, 80),
+            )  # fmt: skip
+            if reading is not None:
+                yield reading
+
+
 def halve(source: Path, target: Path) -> None:
     """Write a base voice with its weights in half precision: 3 MB instead of 6, which nobody hears."""
     with safe_open(source, "pt") as file:
@@ -87,9 +151,9 @@ def halve(source: Path, target: Path) -> None:
 
 
 def main() -> None:
-    """Make the file and say where it is."""
+    """Make the files and say where they are."""
     parser = argparse.ArgumentParser(prog="python -m memorial_tasks.voice.pretrain", description=__doc__)
-    parser.add_argument("folder", type=Path, help="where speech, checkpoints and the file are written")
+    parser.add_argument("folder", type=Path, help="where speech, checkpoints and the files are written")
     folder = parser.parse_args().folder
     torch.set_num_threads(1)
 
@@ -97,7 +161,7 @@ def main() -> None:
         sys.stderr.write(f"\r{fraction:4.0%} {message:<40}")
         sys.stderr.flush()
 
-    sys.stdout.write(f"{pretrain(folder, tell)}\n")
+    sys.stdout.write(f"{teach_aligner(folder, progress=tell)}\n{pretrain(folder, tell)}\n")
 
 
 if __name__ == "__main__":

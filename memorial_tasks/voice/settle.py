@@ -38,7 +38,7 @@ def settle(utterances: Sequence[Utterance]) -> list[Utterance]:
         if moved.mean() < _STILL:
             break
     return [
-        replace(utterance, timed=heard_pauses(_without_rests(one)))
+        replace(utterance, timed=heard_pauses(without_rests(one)))
         for utterance, one in zip(utterances, timed, strict=True)
     ]
 
@@ -56,7 +56,8 @@ def _columns(utterance: Utterance) -> NDArray[np.float32]:
     return np.asarray(columns, np.float32)
 
 
-def _without_rests(timed: TimedRow) -> TimedRow:
+def without_rests(timed: TimedRow) -> TimedRow:
+    """The row without the pauses between words that are shorter than 40 ms; their time goes to the phone before."""
     row, edges = timed.row, timed.edges
     last = len(row.phones) - 1
     kept = [
