@@ -176,10 +176,16 @@ def write(model: PhoneModel, target: Path) -> None:
 
 @contextmanager
 def _drawing(seed: int) -> Iterator[np.random.Generator]:
-    """Random numbers, NumPy's and torch's, that are the same every time and disturb nobody else's."""
-    with torch.random.fork_rng(devices=[]), tiny_is_zero():
-        torch.manual_seed(seed)
-        yield np.random.default_rng(seed)
+    """Random numbers, NumPy's and torch's, that are the same every time and disturb nobody else's. One thread: sums
+    divided among more come out a little different, and the same recordings have to give the same bytes."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]), tiny_is_zero():
+            torch.manual_seed(seed)
+            yield np.random.default_rng(seed)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _learn(

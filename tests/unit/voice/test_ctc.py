@@ -126,7 +126,11 @@ def test_recordings_are_placed_better_than_they_came_and_the_same_every_time(
     after = _errors([one.timed for one in found], [one.timed for one in truth])
     assert after.mean() < 0.5 * before.mean()
     assert all((np.diff(one.timed.edges) >= 1).all() for one in found)
-    assert [one.timed.edges.tolist() for one in ctc.place_all(astray)] == [one.timed.edges.tolist() for one in found]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3 - min(threads, 2))  # two where there was one, one where there were two
+    again = ctc.place_all(astray)
+    torch.set_num_threads(threads)
+    assert [one.timed.edges.tolist() for one in again] == [one.timed.edges.tolist() for one in found]
 
 
 def test_a_pause_that_is_not_heard_is_taken_out(espeak: Espeak, monkeypatch: pytest.MonkeyPatch) -> None:
