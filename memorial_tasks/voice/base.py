@@ -4,6 +4,10 @@ The networks are those of tier 0 (BiLSTM encoder and decoder, explicit durations
 speaker and one column for how excited an utterance is spoken. Every speaker is learned in their own normal space, so
 what the networks share is how phones follow each other, and what a person adds is small.
 
+A base whose recipe rehearses begins with the networks that ship (`pretrained`) and learns again, beside the recordings,
+what their voices say by themselves: one woman's hour alone would make them forget everybody else. The file that ships,
+and bases of other sizes than its, begin with nothing.
+
 A base voice is one safetensors file: the weights, each speaker's mean, spread and tempo, and in its metadata the
 architecture, the sizes, the phone table and the licences.
 """
@@ -12,6 +16,8 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -45,19 +51,28 @@ from memorial_tasks.voice.model import VoiceModel
 from memorial_tasks.voice.networks import PERSON, PRACTICE, AcousticModel, DurationModel, Sizes
 from memorial_tasks.voice.phones import PHONES
 from memorial_tasks.voice.prepare import prepare_reading
+from memorial_tasks.voice.pretrain_texts import sentences
 from memorial_tasks.voice.recipe import Recipe, base_recipe
-from memorial_tasks.voice.sequence import DESCRIPTION
+from memorial_tasks.voice.sequence import DESCRIPTION, spoken_row
 from memorial_tasks.voice.settle import settle
+from memorial_tasks.voice.synthesize import say_row
 from memorial_tasks.voice.text.front import FrontEnd
 
 ARCHITECTURE = "memorial-voice-base-1"
 MODEL_FILE = "model.safetensors"
+SHIPPED = Path(__file__).with_name("pretrained.safetensors")
 _FEW_SECONDS = 20.0  # a speaker heard for less shares a code with others of their language and pitch
 _HIGH = 165.0  # Hz between low and high voices
 _POOLS = (" low", " high")
 _TRUST = 600.0  # frames that a few-words speaker's own mean is weighed against
 _CHUNK = 60  # utterances prepared between two checkpoints
 _LEAST_SECONDS = 30.0
+
+
+@cache
+def pretrained() -> "Base":
+    """The networks that ship (made by `pretrain`). Read once in a process; whoever trains them takes a copy."""
+    return Base.load(SHIPPED)
 
 
 @dataclass(frozen=True)
@@ -199,6 +214,8 @@ def train(
         raise InputRefused([Problem("base.too_little", what, "add recordings", corpus_manifest.name)])
     base, run = _learned(manifest, speech, recipe, seed, scratch, progress, save_checkpoint)
     corpora = [{"name": p.folder.name, "licence": p.licence, "source": p.source} for p in manifest.parts]
+    if recipe.rehearsed:
+        corpora.append({"name": pretrained().name, "licence": pretrained().licence, "source": "ships with the studio"})
     digest = base.save(out_folder / MODEL_FILE, corpora)
     card = {
         "format": 1,
@@ -208,7 +225,7 @@ def train(
         "sha256": digest,
         "config": config,
         "minutes": round(seconds / 60, 2),
-        "speakers": len(base.speakers),
+        "speakers": len(speech),
         "minutes_by_language": _minutes(speech),
         "parameters": sum(p.numel() for network in (base.acoustic, base.duration) for p in network.parameters()),
         "corpora": corpora,
@@ -310,6 +327,35 @@ def _own_space(
     return mean, std, out
 
 
+def _begun(shipped: Base, sizes: Sizes, new: int) -> tuple[AcousticModel, DurationModel]:
+    """Networks of `sizes` that know what the shipped ones do. The code of practice speech stays; the `new` speakers,
+    and the person to come, begin as the mean of the shipped voices, whose codes follow theirs."""
+    acoustic, duration = AcousticModel(sizes), DurationModel(sizes)
+    for own, known in ((acoustic, shipped.acoustic), (duration, shipped.duration)):
+        codes = known.encoder.speaker.weight.detach()
+        voices = codes[PERSON + 1 :]
+        table = torch.cat([codes[:PERSON], voices.mean(dim=0).expand(1 + new, -1), voices])
+        own.load_state_dict(known.state_dict() | {"encoder.speaker.weight": table})
+    return acoustic, duration
+
+
+def _rehearsal(shipped: Base, count: int, first: int, seed: int) -> list[Example]:
+    """`count` sentences in each shipped voice as the shipped networks say them, each voice in its own normal space,
+    their codes from `first` on. Learned again beside the recordings they keep the networks from forgetting the many
+    (pseudorehearsal, Robins 1995)."""
+    texts = sentences(count * len(shipped.speakers), seed + 2)
+    out = []
+    with Espeak() as espeak:
+        front = FrontEnd(espeak)
+        for number, speaker in enumerate(shipped.speakers):
+            voice = shipped.voice(speaker)
+            for text in islice(texts, count):
+                timed, frames = say_row(voice, spoken_row(front.words(text, Language.EN_US)))
+                normal = np.asarray((frames - voice.mean) / voice.std, np.float32)
+                out.append(example(timed, normal, first + number, 0.0))
+    return out
+
+
 def _learned(
     manifest: CorpusManifest,
     speech: dict[str, list[Utterance]],
@@ -319,8 +365,9 @@ def _learned(
     progress: Progress,
     save_checkpoint: Callable[[], None],
 ) -> tuple[Base, Run]:
-    names = tuple(sorted(speech))
-    whole = Corpus(Language.EN_US, tuple(u for name in names for u in speech[name]))
+    shipped = pretrained() if recipe.rehearsed else None
+    names = (*sorted(speech), *((f"{name}, generated" for name in shipped.speakers) if shipped else ()))
+    whole = Corpus(Language.EN_US, tuple(u for name in sorted(speech) for u in speech[name]))
     generated = practice_readings(
         whole, recipe.practice, scratch / "practice", seed, lambda f, message: progress(0.4 + f, message), foreign=2
     )
@@ -329,7 +376,7 @@ def _learned(
     means, stds = [own_mean, np.zeros_like(own_mean)], [own_std, np.ones_like(own_std)]
     practice = [(timed, np.asarray((frames - own_mean) / own_std, np.float32)) for timed, frames in generated]
     examples: list[Example] = [example(timed, frames, PRACTICE, 0.0) for timed, frames in practice]
-    for number, name in enumerate(names):
+    for number, name in enumerate(sorted(speech)):
         pooled = name.endswith(_POOLS)
         mean, std, normal = _own_space(speech[name], pooled)
         means, stds = [*means, mean], [*stds, std]
@@ -341,11 +388,17 @@ def _learned(
         frame_hidden=recipe.frame_hidden, layers=recipe.layers, duration_hidden=recipe.duration_hidden, speaker=16,
         speakers=len(names) + 2, style=1,
     )  # fmt: skip
+    if shipped:
+        examples += _rehearsal(shipped, recipe.rehearsed, len(speech) + PERSON + 1, seed)
+        means, stds = [*means, *shipped.mean[PERSON + 1 :]], [*stds, *shipped.std[PERSON + 1 :]]
     stats = duration_statistics(examples, sizes.speakers)
+    if shipped:
+        stats[-len(shipped.speakers) :] = shipped.stats[PERSON + 1 :]
     torch.manual_seed(seed)
     run = Run(
         recipe, examples, sizes, stats, seed, scratch / "base-training.safetensors",
         lambda fraction, message: progress(0.5 + 0.5 * fraction, message), save_checkpoint,
+        ready=_begun(shipped, sizes, len(speech)) if shipped else None,
     )  # fmt: skip
     run.resume()
     run.train()

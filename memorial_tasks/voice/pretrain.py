@@ -15,7 +15,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from random import Random
 
@@ -27,7 +26,7 @@ from memorial_tasks.domain.words import Language
 from memorial_tasks.errors import StepFailed
 from memorial_tasks.tensors import save_tensors
 from memorial_tasks.voice import base, ctc
-from memorial_tasks.voice.base import Base
+from memorial_tasks.voice.base import SHIPPED
 from memorial_tasks.voice.espeak import Espeak
 from memorial_tasks.voice.licensed import read_manifest
 from memorial_tasks.voice.practice import Reading, read_words
@@ -36,7 +35,6 @@ from memorial_tasks.voice.pretrain_texts import sentences
 from memorial_tasks.voice.text.front import FrontEnd
 from memorial_tasks.voice.text.units import PAUSE_LONG, PAUSE_NONE, PAUSE_SHORT
 
-FILE = Path(__file__).with_name("pretrained.safetensors")
 _VOICES = {"slt": 360, "rms": 220, "awb": 140, "kal16": 60}  # of flite, and how many sentences each says
 _VARIANTS = (
     "",
@@ -49,12 +47,6 @@ _VARIANTS = (
 )
 _WHOLE = 0.3  # share of readings that are a sentence as it is written
 _LICENCE = "LicenseRef-own"  # spoken for this purpose by free programs; nobody was recorded
-
-
-@cache
-def pretrained() -> Base:
-    """The networks that ship. Read once in a process; whoever trains them takes `Base.for_person`, which copies."""
-    return Base.load(FILE)
 
 
 def speak_corpus(folder: Path, progress: Callable[[str], None] = lambda message: None) -> Path:
@@ -93,8 +85,8 @@ def pretrain(folder: Path, progress: Callable[[float, str], None] = lambda fract
     """Make the shipped file again in `folder`. A command that was cut off goes on."""
     manifest = speak_corpus(folder, lambda message: progress(0.0, message))
     base.train(manifest, folder, "pretrained", progress)
-    halve(folder / base.MODEL_FILE, folder / FILE.name)
-    return folder / FILE.name
+    halve(folder / base.MODEL_FILE, folder / SHIPPED.name)
+    return folder / SHIPPED.name
 
 
 def teach_aligner(

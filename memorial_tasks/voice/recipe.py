@@ -45,6 +45,7 @@ class Recipe:
     adversarial: float = 0.0
     adversarial_steps: int = 0
     vocoder: VocoderRecipe | None = None
+    rehearsed: int = 0  # sentences in each voice that ships; a base without begins with nothing
 
 
 VOCODER = VocoderRecipe(steps=20_000, warm=1000, batch=8, frames=160, width=192, blocks=6, judge=24)
@@ -71,8 +72,8 @@ BASES = {
         duration_hidden=16, layers=1,
     ),
     "cpu": Recipe(
-        practice=60, steps=2400, duration_steps=500, batch=16, window=60, phone_hidden=96, frame_hidden=160,
-        duration_hidden=64,
+        practice=60, steps=1200, duration_steps=300, batch=16, window=60, phone_hidden=96, frame_hidden=160,
+        duration_hidden=64, rate=1.5e-3, duration_rate=1e-3, rehearsed=40,
     ),
     # what ships (`pretrain`): four voices that say some thousand words
     "pretrained": Recipe(

@@ -16,7 +16,7 @@ from scipy import signal
 
 from memorial_tasks.domain.words import Language
 from memorial_tasks.voice.audio import RATE, Wave, set_loudness
-from memorial_tasks.voice.base import Base
+from memorial_tasks.voice.base import Base, pretrained
 from memorial_tasks.voice.batches import Example
 from memorial_tasks.voice.corpus import Corpus, Utterance
 from memorial_tasks.voice.espeak import Espeak
@@ -29,7 +29,6 @@ from memorial_tasks.voice.model import VoiceModel
 from memorial_tasks.voice.networks import PERSON, PRACTICE
 from memorial_tasks.voice.own_words import keep_clips
 from memorial_tasks.voice.practice_texts import ENGLISH, MANDARIN
-from memorial_tasks.voice.pretrain import pretrained
 from memorial_tasks.voice.recipe import Recipe
 from memorial_tasks.voice.sequence import TimedRow, spoken_row
 from memorial_tasks.voice.synthesize import heard_frames, say_row

@@ -1,5 +1,8 @@
 """A base voice: learned from corpora, kept in one file with its licence, and the ground a person is learned on."""
 
+import json
+import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +17,14 @@ from memorial_tasks.errors import InputRefused, ModelRefused
 from memorial_tasks.production.models import check_model
 from memorial_tasks.steps import train_base
 from memorial_tasks.voice import base as room
-from memorial_tasks.voice.base import MODEL_FILE, Base
+from memorial_tasks.voice.base import MODEL_FILE, Base, pretrained
 from memorial_tasks.voice.batches import Example, shares
 from memorial_tasks.voice.corpus import Corpus
 from memorial_tasks.voice.espeak import Espeak
 from memorial_tasks.voice.features import LF0
-from memorial_tasks.voice.networks import PERSON, AcousticModel, Sizes
+from memorial_tasks.voice.networks import PERSON, PRACTICE, AcousticModel, Sizes
 from memorial_tasks.voice.practice_texts import MANDARIN
-from memorial_tasks.voice.recipe import Recipe
+from memorial_tasks.voice.recipe import BASES, Recipe
 from memorial_tasks.voice.sequence import spoken_row
 from memorial_tasks.voice.synthesize import say_row
 from memorial_tasks.voice.text.front import FrontEnd
@@ -189,6 +192,55 @@ def test_a_speaker_with_much_speech_does_not_drown_one_with_little() -> None:
     found = shares([spoken(600, 2), spoken(300, 2), spoken(100, 3)])
     assert found[0] == pytest.approx(2 * found[1]), "of one speaker, by length"
     assert found[:2].sum() == pytest.approx(3 * found[2]), "nine times the speech, three times as often"
+
+
+@pytest.fixture(scope="module")
+def begun(manifest: Path, out: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base voice of the shipped sizes, two steps after its beginning."""
+    folder = tmp_path_factory.mktemp("begun")
+    shutil.copytree(out / "checkpoints" / "prepared", folder / "checkpoints" / "prepared")
+    short = replace(BASES["cpu"], practice=4, steps=2, duration_steps=2, batch=4, window=20, rehearsed=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BASES, "short", short)
+        room.train(manifest, folder, "short")
+    return folder
+
+
+def test_a_base_voice_begins_with_what_ships(begun: Path) -> None:
+    learned, shipped = Base.load(begun / MODEL_FILE), pretrained()
+    for own, known in ((learned.acoustic, shipped.acoustic), (learned.duration, shipped.duration)):
+        before, after = known.state_dict(), own.state_dict()
+        moved = {name: float((after[name] - before[name]).abs().max()) for name in before if "lstm" in name}
+        assert 0.0 < max(moved.values()) < 0.02  # two steps from there, and not two steps from a draw of the lot
+        codes, theirs = after["encoder.speaker.weight"], before["encoder.speaker.weight"]
+        assert torch.allclose(codes[PRACTICE], theirs[PRACTICE], atol=0.01)
+        assert torch.allclose(codes[PERSON:-4], theirs[PERSON + 1 :].mean(dim=0).expand(len(codes) - 5, -1), atol=0.01)
+        assert torch.allclose(codes[-4:], theirs[-4:], atol=0.01)
+
+
+def test_the_voices_that_ship_are_learned_on_beside_the_new_ones(begun: Path, espeak: Espeak) -> None:
+    learned, shipped = Base.load(begun / MODEL_FILE), pretrained()
+    assert learned.speakers[-4:] == tuple(f"{name}, generated" for name in shipped.speakers)
+    row = spoken_row(FrontEnd(espeak).words("My father measured each piece of wood twice.", Language.EN_US))
+    for name in shipped.speakers:
+        before, after = shipped.voice(name), learned.voice(f"{name}, generated")
+        assert np.allclose(np.log(after.durations(row)), np.log(before.durations(row)), atol=0.1)
+        timed, frames = say_row(before, row)
+        assert np.abs(after.frames(row, timed.edges) - frames).mean() < 0.2 * np.abs(frames - before.mean).mean()
+
+
+def test_whoever_reads_the_card_learns_what_a_base_voice_began_with(begun: Path, out: Path) -> None:
+    card = json.loads((begun / "card.json").read_text("utf-8"))
+    assert card["corpora"][-1] == {"name": "pretrained", "licence": "Apache-2.0", "source": "ships with the studio"}
+    assert card["speakers"] == len(Base.load(begun / MODEL_FILE).speakers) - 4, "people of the corpora only"
+    assert "pretrained" not in (out / "card.json").read_text("utf-8")
+
+
+def test_bases_of_the_shipped_sizes_rehearse_and_only_the_shipped_one_itself_does_not() -> None:
+    sizes = asdict(pretrained().sizes)
+    names = ("stack", "phone_hidden", "frame_hidden", "layers", "duration_hidden")
+    same = {name for name, recipe in BASES.items() if all(getattr(recipe, key) == sizes[key] for key in names)}
+    assert {name for name, recipe in BASES.items() if recipe.rehearsed} == same - {"pretrained"} == {"cpu"}
 
 
 def test_too_little_speech_is_refused(manifest: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from memorial_tasks.domain.words import Language
 from memorial_tasks.errors import StepFailed
 from memorial_tasks.voice import pretrain
 from memorial_tasks.voice.audio import set_loudness
-from memorial_tasks.voice.base import Base
+from memorial_tasks.voice.base import SHIPPED, Base, pretrained
 from memorial_tasks.voice.espeak import Espeak
 from memorial_tasks.voice.evaluate import plain_words, word_errors
 from memorial_tasks.voice.licensed import read_manifest, read_part
@@ -25,15 +25,15 @@ LINES = ("We used to listen to music by the fire.", "Thank you for every letter 
 
 
 def test_what_ships_is_small_and_names_where_it_comes_from() -> None:
-    shipped = pretrain.pretrained()
-    assert pretrain.FILE.stat().st_size < 20e6
+    shipped = pretrained()
+    assert SHIPPED.stat().st_size < 20e6
     assert shipped.licence == "Apache-2.0"
     assert set(shipped.speakers) == {f"en {voice}" for voice in ("slt", "rms", "awb", "kal16")}
     assert all(value.dtype == torch.float32 for value in shipped.acoustic.state_dict().values())
 
 
 def test_a_recogniser_hears_its_words_before_it_has_learned_anybody(espeak: Espeak) -> None:
-    voice, front, ear = pretrain.pretrained().voice("en rms"), FrontEnd(espeak), Recogniser()
+    voice, front, ear = pretrained().voice("en rms"), FrontEnd(espeak), Recogniser()
     wrong = 0
     for line in LINES:
         _, frames = say_row(voice, spoken_row(front.words(line, Language.EN_US)))
@@ -42,16 +42,16 @@ def test_a_recogniser_hears_its_words_before_it_has_learned_anybody(espeak: Espe
 
 
 def test_whoever_learns_from_it_leaves_it_as_it_was() -> None:
-    shipped = pretrain.pretrained()
+    shipped = pretrained()
     before = shipped.acoustic.leave.weight.clone()
     _, acoustic, _ = shipped.for_person(0)
     with torch.no_grad():
         acoustic.leave.weight += 1.0
-    assert torch.equal(pretrain.pretrained().acoustic.leave.weight, before)
+    assert torch.equal(pretrained().acoustic.leave.weight, before)
 
 
 def test_half_precision_changes_weights_by_a_thousandth(tmp_path: Path) -> None:
-    whole = pretrain.pretrained()
+    whole = pretrained()
     with torch.no_grad():
         for value in (odd := whole.for_person(0)[1]).parameters():
             value += 1e-5 * torch.randn(value.shape, generator=torch.Generator().manual_seed(1))

@@ -13,6 +13,7 @@ from memorial_tasks.domain.timing import DirectedLine, DirectionPlan
 from memorial_tasks.domain.words import Emotion, Language
 from memorial_tasks.errors import InputRefused, ModelRefused
 from memorial_tasks.voice.audio import RATE, Wave, loudness
+from memorial_tasks.voice.base import pretrained
 from memorial_tasks.voice.corpus import Corpus, Utterance
 from memorial_tasks.voice.espeak import Espeak
 from memorial_tasks.voice.features import HOP, LF0, PitchRange, analyse
@@ -20,7 +21,6 @@ from memorial_tasks.voice.learn import frame_loss
 from memorial_tasks.voice.material import breaths, practice_readings
 from memorial_tasks.voice.model import VoiceModel
 from memorial_tasks.voice.phones import Phone
-from memorial_tasks.voice.pretrain import pretrained
 from memorial_tasks.voice.recipe import Recipe, recipe
 from memorial_tasks.voice.sequence import TimedRow
 from memorial_tasks.voice.synthesize import RoomTone, read_lines, speak, speak_line, speak_to
