@@ -38,7 +38,7 @@ _PHONE_SECONDS = 0.09  # usual length of a phone, for estimates
 _TRIES = ((1.0, 1.0), (0.92, 1.0), (0.86, 1.25))
 _ASTRAY = 0.25  # seconds a word may be found away from its place
 _UNCLEAR_SHARE = 0.2  # of the words of a line
-# how excited an emotion at full intensity is spoken, in standard deviations of the person's own speech (tier 1)
+# how excited an emotion at full intensity is spoken, in standard deviations of the person's own speech
 AROUSAL = {
     Emotion.NEUTRAL: 0.0, Emotion.WARM: -0.3, Emotion.HAPPY: 1.4, Emotion.SAD: -1.4, Emotion.CALM: -1.1,
     Emotion.PROUD: 0.9, Emotion.GRATEFUL: 0.3,
