@@ -133,7 +133,8 @@ def guard_records() -> None:
 
     def factory(*arguments: Any, **keywords: Any) -> logging.LogRecord:
         record = before(*arguments, **keywords)
-        if record.name.split(".")[0] in OURS:
+        # `logging.makeLogRecord`, by which Airflow's formatter copies each record, asks for one without a name first
+        if record.name and record.name.split(".")[0] in OURS:
             record.msg, record.args = message(record), ()
             if record.exc_info and record.exc_info[1] is not None:
                 kind, places = type(record.exc_info[1]).__name__, _places(record.exc_info[1])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from memorial_tasks.observability import logs
-from memorial_tasks.observability.logs import WITHHELD, clean, guard_records, set_up
+from memorial_tasks.observability.logs import WITHHELD, Plain, clean, guard_records, set_up
 
 HOSTILE = (
     "Maria", "Großmutter Lili", "maria.jpg", "IMG_2041 Oma.jpeg", "我爱你们，孩子们。", "papers/kinship.pdf",
@@ -120,6 +120,16 @@ def test_under_foreign_handlers_our_records_are_clean_and_others_untouched(lines
     assert seen[1].startswith("failed (ValueError at test_logs.py:")
     assert seen[2] == "dag memorial_order"
     assert "Maria" not in "".join(seen)
+
+
+def test_a_record_can_be_copied_by_whoever_formats_it(lines: Any) -> None:
+    """As structlog's formatter does in every task of Airflow; where it failed, each line became a traceback."""
+    guard_records()
+    record = logging.getLogger("memorial_tasks.production").makeRecord(
+        "memorial_tasks.production", logging.INFO, __file__, 1, "%s %3.0f %%", (Plain("train_face"), 54.0), None
+    )
+    copied = logging.makeLogRecord(record.__dict__)
+    assert copied.getMessage() == record.getMessage() == "train_face  54 %"
 
 
 def test_no_line_of_ours_is_formatted_before_it_is_logged() -> None:
