@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from memorial_tasks.errors import MemorialError
 from memorial_tasks.settings import Settings
@@ -17,6 +18,7 @@ PACKAGES = {
     "worker": ("torch", "cv2", "librosa", "pyworld", "av", "great_expectations", "c2pa", "safetensors", "pocketsphinx"),
 }
 LEAST_FREE_GB = 5
+PACKAGE = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -179,12 +181,21 @@ def _assets(settings: Settings) -> Check:
 def _airflow(settings: Settings) -> Check:
     from memorial_tasks.airflow.supervisor import running
 
-    pids = running(settings.airflow_home / "run")
+    folder = settings.airflow_home / "run"
+    pids = running(folder)
+    if pids and _changed_since((folder / "pids.json").stat().st_mtime):
+        detail = f"{len(pids)} processes, started before the code changed: they refuse the steps that changed"
+        return Check("Airflow", False, detail, "memorial studio stop, then memorial studio start")
     if not pids and settings.base_url:
         return _airflow_elsewhere(settings.base_url)
     return Check(
         "Airflow", bool(pids), f"{len(pids)} processes" if pids else "not running", "run 'memorial studio start'"
     )
+
+
+def _changed_since(started: float, package: Path = PACKAGE) -> bool:
+    """Whether a file of the code is newer than the processes that run it, as after an update."""
+    return any(path.stat().st_mtime > started for path in package.rglob("*.py"))
 
 
 def _airflow_elsewhere(address: str) -> Check:

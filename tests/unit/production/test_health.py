@@ -1,6 +1,8 @@
 """The doctor knows which plane it stands on: the control plane is not ill for want of what only pods need."""
 
 import importlib.util
+import json
+import os
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -76,6 +78,20 @@ def test_a_gate_without_keys_is_found(tmp_path: Path) -> None:
     consent_keys(settings.keyring)
     make_gate_keys(settings.keyring, settings.gate_dir, lambda digest: None)
     assert health._gate(settings).ok
+
+
+def test_a_studio_that_runs_code_from_before_an_update_is_found(tmp_path: Path) -> None:
+    """Its tasks fail one by one, as the worker runs other code than they were made for."""
+    settings = Settings(home=tmp_path)
+    pids = settings.airflow_home / "run" / "pids.json"
+    pids.parent.mkdir(parents=True)
+    pids.write_text(json.dumps({"supervisor": os.getpid(), "scheduler": os.getpid()}))
+    assert health._airflow(settings).ok
+    newest = max(path.stat().st_mtime for path in health.PACKAGE.rglob("*.py"))
+    os.utime(pids, (newest - 1, newest - 1))
+    found = health._airflow(settings)
+    assert not found.ok
+    assert found.remedy == "memorial studio stop, then memorial studio start"
 
 
 @pytest.fixture
