@@ -84,7 +84,7 @@ def inspect_with(order_folder: Path, order: Order, examine: Examine) -> tuple[li
     # Once files are refused, what is left over says nothing about what the family has.
     if not problems:
         problems += _whole(order, good)
-    return problems, notes
+    return problems + _unknown_own_voice(order, files), notes
 
 
 def _placed(found: Sequence[dict[str, Any]], file: MaterialFile) -> list[Problem]:
@@ -106,13 +106,17 @@ def _whole(order: Order, good: list[tuple[MaterialFile, dict[str, Any]]]) -> lis
             Problem("material.nothing", "the videos show and say nothing", "add material", "materials.video")
         )
     there = {Path(file.file).name for file, _ in good}
-    spoken = {Path(file.file).name for file, _ in good if file.kind in (MaterialKind.VOICE, MaterialKind.VIDEO)}
-    unknown = [
+    return problems + _unknown_interludes(order, there)
+
+
+def _unknown_own_voice(order: Order, files: Sequence[MaterialFile]) -> list[Problem]:
+    """Names in `materials.own_voice` that are no recording and no video, whether or not those can be used."""
+    spoken = {Path(file.file).name for file in files if file.kind in (MaterialKind.VOICE, MaterialKind.VIDEO)}
+    return [
         Problem("material.own_voice", "no such recording", "correct the file name", "materials.own_voice", name)
         for name in order.materials.own_voice
         if name not in spoken
     ]
-    return problems + unknown + _unknown_interludes(order, there)
 
 
 def _unknown_interludes(order: Order, there: set[str]) -> list[Problem]:

@@ -125,6 +125,18 @@ def test_the_person_s_own_recordings_are_named_by_files_that_are_there(folder: P
     ]
 
 
+def test_a_misspelt_recording_is_listed_beside_one_that_cannot_be_read(folder: Path) -> None:
+    """Everything wrong at once; the unreadable one is there, so it is not called missing."""
+    unreadable = {"code": "voice.unreadable", "what": "it cannot be read", "remedy": "export it again"}
+    asked = order(voice="voice", own_voice=["one.wav", "two.wav"])
+    problems, _ = inspect_with(
+        folder, asked, lambda path, kind: {"problems": [unreadable], "notes": [], "faces": 0, "speech": 0}
+    )
+    found = [(one.code, Path(one.file).name) for one in problems]
+    assert ("voice.unreadable", "one.wav") in found
+    assert [name for code, name in found if code == "material.own_voice"] == ["two.wav"]
+
+
 def test_no_material_at_all_is_a_problem(tmp_path: Path) -> None:
     problems, _ = inspect_with(tmp_path, order(), lambda path, kind: {})
     assert [problem.code for problem in problems] == ["material.nothing"]
