@@ -45,6 +45,7 @@ from memorial_tasks.voice.audio import RATE, Wave, clean, read_wave, resample, s
 from memorial_tasks.voice.base import Base
 from memorial_tasks.voice.base import train as train_base
 from memorial_tasks.voice.corpus import Corpus, Utterance
+from memorial_tasks.voice.ctc import place_all
 from memorial_tasks.voice.espeak import Espeak
 from memorial_tasks.voice.evaluate import frame_distortion, plain_words, word_errors
 from memorial_tasks.voice.examples import statistics
@@ -55,7 +56,6 @@ from memorial_tasks.voice.phones import SILENCE
 from memorial_tasks.voice.prepare import Recogniser, prepare_reading, prepare_voice
 from memorial_tasks.voice.recipe import RECIPES, TUNING, VocoderRecipe
 from memorial_tasks.voice.sequence import spoken_row
-from memorial_tasks.voice.settle import settle
 from memorial_tasks.voice.synthesize import SpokenLine, hear_line, say_line, say_row
 from memorial_tasks.voice.text.front import FrontEnd
 from memorial_tasks.voice.train import train_voice
@@ -337,7 +337,7 @@ def _base(her: _Kathleen, kept: int = 10) -> None:
         base = Base.load(folder / "out" / "model.safetensors")
         out["voice.tier1.base_mb"] = (folder / "out" / "model.safetensors").stat().st_size / 1e6
         chunks = sorted((folder / "out" / "checkpoints" / "prepared").glob("00-*"))
-        hers = settle([utterance for chunk in chunks for utterance in Corpus.load(chunk).utterances])
+        hers = place_all([utterance for chunk in chunks for utterance in Corpus.load(chunk).utterances])
     _tones(base, spoken, kept, out)
     _keep(out)
     for minutes in FINE_TUNED:
@@ -394,7 +394,7 @@ def _tones(base: Base, spoken: list[Spoken], kept: int, out: dict[str, float]) -
             recordings += prepare_reading([item.path], {item.path.stem: item.text}, Language.ZH_CN, espeak, reads)
             timed, frames = say_row(voice, spoken_row(reads(item.text, Language.ZH_CN)))
             made.append(syllables(timed, analyse(voice.sound(frames), PitchRange())))
-    natural = [syllables(utterance.timed, utterance.frames) for utterance in settle(recordings)]
+    natural = [syllables(utterance.timed, utterance.frames) for utterance in place_all(recordings)]
     judge = ToneJudge.fit([one for group in natural for one in group])
     out["voice.zh_tones_natural"] = left_out_accuracy(natural)
     out["voice.zh_tones"] = judge.accuracy([one for group in made for one in group])
