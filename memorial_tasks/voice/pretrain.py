@@ -36,15 +36,7 @@ from memorial_tasks.voice.text.front import FrontEnd
 from memorial_tasks.voice.text.units import PAUSE_LONG, PAUSE_NONE, PAUSE_SHORT
 
 _VOICES = {"slt": 360, "rms": 220, "awb": 140, "kal16": 60}  # of flite, and how many sentences each says
-_VARIANTS = (
-    "",
-    *(f"m{n}" for n in range(1, 8)),
-    *(f"f{n}" for n in range(1, 6)),
-    "croak",
-    "klatt2",
-    "klatt3",
-    "klatt4",
-)
+_VARIANTS = ("", *"m1 m2 m3 m4 m5 m6 m7 f1 f2 f3 f4 f5 croak klatt2 klatt3 klatt4".split())  # of espeak-ng's voices
 _WHOLE = 0.3  # share of readings that are a sentence as it is written
 _LICENCE = "LicenseRef-own"  # spoken for this purpose by free programs; nobody was recorded
 
@@ -94,12 +86,9 @@ def teach_aligner(
 ) -> Path:
     """Make the shipped model of phones again in `folder`, from flite's sentences and from espeak-ng in many voices."""
     manifest = read_manifest(speak_corpus(folder, lambda message: progress(0.0, message)))
-    spoken = [
-        one
-        for group in base.prepared(manifest, folder / "checkpoints", progress, lambda: None).values()
-        for one in group
-    ]
-    readings = [*many_voices(espeak_readings), *(Reading(one.wave, one.timed) for one in spoken)]
+    spoken = base.prepared(manifest, folder / "checkpoints", progress, lambda: None)
+    clear = [Reading(one.wave, one.timed) for group in spoken.values() for one in group]
+    readings = [*many_voices(espeak_readings), *clear]
     model = ctc.taught(readings, progress=lambda fraction, message: progress(0.4 + 0.6 * fraction, message))
     ctc.write(model, folder / ctc.FILE.name)
     return folder / ctc.FILE.name
