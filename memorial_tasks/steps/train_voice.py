@@ -45,7 +45,7 @@ def run(context: StepContext, params: Params) -> dict[str, Any]:
     if base:
         tuned = train_voice(
             corpus,
-                tuning_recipe(params.config),
+            tuning_recipe(params.config),
             context.checkpoints,
             context.seed,
             lambda fraction, message: context.progress(share + (1 - share) * fraction, message),

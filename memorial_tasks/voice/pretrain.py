@@ -36,7 +36,9 @@ from memorial_tasks.voice.text.front import FrontEnd
 from memorial_tasks.voice.text.units import PAUSE_LONG, PAUSE_NONE, PAUSE_SHORT
 
 _VOICES = {"slt": 360, "rms": 220, "awb": 140, "kal16": 60}  # of flite, and how many sentences each says
-_VARIANTS = ("", *"m1 m2 m3 m4 m5 m6 m7 f1 f2 f3 f4 f5 croak klatt2 klatt3 klatt4".split())  # of espeak-ng's voices
+_VARIANTS = (  # of espeak-ng's voices
+    "", "m1", "m2", "m3", "m4", "m5", "m6", "m7", "f1", "f2", "f3", "f4", "f5", "croak", "klatt2", "klatt3", "klatt4",
+)  # fmt: skip
 _WHOLE = 0.3  # share of readings that are a sentence as it is written
 _LICENCE = "LicenseRef-own"  # spoken for this purpose by free programs; nobody was recorded
 

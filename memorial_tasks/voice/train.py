@@ -135,9 +135,7 @@ def _from_pretrained(
 
 def _own_examples(speech: _Speech) -> list[Example]:
     levels = arousals(speech.learn)
-    return [
-        example(timed, frames, PERSON, level) for (timed, frames), level in zip(speech.own, levels, strict=True)
-    ]
+    return [example(timed, frames, PERSON, level) for (timed, frames), level in zip(speech.own, levels, strict=True)]
 
 
 def _from_base(
