@@ -291,9 +291,10 @@ def _chunk(items: list[Spoken], part: Part, folder: Path, espeak: Espeak, reads:
         return list(Corpus.load(folder).utterances)
     texts = {item.path.stem: item.text for item in items}
     ready = prepare_reading([item.path for item in items], texts, part.spoken, espeak, reads)
-    if ready:
-        Corpus(part.spoken, tuple(ready)).save(folder)
-    return ready
+    if not ready:
+        return []
+    Corpus(part.spoken, tuple(ready)).save(folder)
+    return list(Corpus.load(folder).utterances)  # as a run that goes on reads it: sounds are stored in 16 bits
 
 
 def _pooled(found: dict[str, list[Utterance]]) -> dict[str, list[Utterance]]:
