@@ -22,6 +22,7 @@ from memorial_tasks.voice.batches import Example, shares
 from memorial_tasks.voice.corpus import Corpus
 from memorial_tasks.voice.espeak import Espeak
 from memorial_tasks.voice.features import LF0
+from memorial_tasks.voice.licensed import read_manifest
 from memorial_tasks.voice.networks import PERSON, PRACTICE, AcousticModel, Sizes
 from memorial_tasks.voice.practice_texts import MANDARIN
 from memorial_tasks.voice.recipe import BASES, Recipe
@@ -103,6 +104,17 @@ def test_a_second_run_over_the_same_checkpoints_makes_the_same_file(manifest: Pa
     card = room.train(manifest, tmp_path, "tiny", checkpoints=out / "checkpoints")
     assert card["resumed"]
     assert (tmp_path / MODEL_FILE).read_bytes() == (out / MODEL_FILE).read_bytes()
+
+
+def test_prepared_speech_is_the_same_when_a_run_goes_on(manifest: Path, tmp_path: Path) -> None:
+    corpus = read_manifest(manifest)
+    mandarin = corpus.model_copy(update={"parts": corpus.parts[1:]})
+    first, second = (room.prepared(mandarin, tmp_path, lambda share, message: None, lambda: None) for _ in range(2))
+    assert first.keys() == second.keys()
+    for name, group in first.items():
+        for one, other in zip(group, second[name], strict=True):
+            assert np.array_equal(one.wave, other.wave)
+            assert np.array_equal(one.frames, other.frames)
 
 
 def test_a_base_voice_speaks_both_languages(base: Base, espeak: Espeak) -> None:
