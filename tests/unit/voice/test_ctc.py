@@ -20,6 +20,7 @@ from memorial_tasks.voice.practice_texts import ENGLISH, MANDARIN
 from memorial_tasks.voice.sequence import PhoneRow, TimedRow
 from memorial_tasks.voice.text.front import FrontEnd
 from memorial_tasks.voice.text.units import PAUSE_NONE
+from tests.support.placed import astray, errors
 
 TEXTS = {Language.EN_US: ENGLISH[20:26], Language.ZH_CN: MANDARIN[20:26]}
 
@@ -41,27 +42,6 @@ def _utterances(readings: list[Reading]) -> list[Utterance]:
         timed = TimedRow(reading.timed.row, edges)
         out.append(Utterance(f"u{number}", "", timed, frames, reading.audio, "A", 40.0))
     return out
-
-
-def _astray(timed: TimedRow) -> TimedRow:
-    """The same row with its inner edges up to 60 ms away from their places."""
-    edges = timed.edges.astype(np.int64)
-    moved = edges + np.random.default_rng(int(edges[-1])).integers(-12, 13, edges.size)
-    moved[0], moved[-1] = 0, edges[-1]
-    for index in range(1, edges.size - 1):
-        moved[index] = min(max(moved[index], moved[index - 1] + 1), edges[-1] - (edges.size - 1 - index))
-    return TimedRow(timed.row, moved.astype(np.int32))
-
-
-def _errors(found: list[TimedRow], truth: list[TimedRow]) -> np.ndarray:
-    """Milliseconds between where words begin."""
-    return np.array(
-        [
-            5 * abs(int(one.edges[one.row.word.index(word)]) - int(other.edges[other.row.word.index(word)]))
-            for one, other in zip(found, truth, strict=True)
-            for word in range(len(other.row.words))
-        ]
-    )
 
 
 def test_what_ships_is_small_free_and_made_for_these_phones() -> None:
@@ -97,9 +77,9 @@ def test_the_loss_of_an_order_is_that_of_all_ways_to_say_it() -> None:
 def test_what_ships_finds_phones_in_speech_it_has_not_heard(espeak: Espeak, language: Language) -> None:
     readings = _spoken(espeak, language)
     model, truth = ctc.shipped(), [reading.timed for reading in readings]
-    astray = [_astray(timed) for timed in truth]
-    found = [ctc.place(model, mfcc(one.audio, 0.005), timed) for one, timed in zip(readings, astray, strict=True)]
-    before, after = _errors(astray, truth), _errors(found, truth)
+    moved = [astray(timed) for timed in truth]
+    found = [ctc.place(model, mfcc(one.audio, 0.005), timed) for one, timed in zip(readings, moved, strict=True)]
+    before, after = errors(moved, truth), errors(found, truth)
     assert after.mean() < 0.5 * before.mean()
     assert np.median(after) <= 10
 
@@ -116,19 +96,19 @@ def test_recordings_are_placed_better_than_they_came_and_the_same_every_time(
 ) -> None:
     monkeypatch.setattr(ctc, "_STEPS", 10)  # quicker, and enough for one clear voice
     truth = _utterances(_spoken(espeak, Language.ZH_CN))
-    astray = [replace(one, timed=_astray(one.timed)) for one in truth]
+    moved = [replace(one, timed=astray(one.timed)) for one in truth]
     torch.manual_seed(7)
     wanted = torch.rand(3)
     torch.manual_seed(7)
-    found = ctc.place_all(astray)
+    found = ctc.place_all(moved)
     assert torch.equal(torch.rand(3), wanted)  # nobody else's random numbers were touched
-    before = _errors([one.timed for one in astray], [one.timed for one in truth])
-    after = _errors([one.timed for one in found], [one.timed for one in truth])
+    before = errors([one.timed for one in moved], [one.timed for one in truth])
+    after = errors([one.timed for one in found], [one.timed for one in truth])
     assert after.mean() < 0.5 * before.mean()
     assert all((np.diff(one.timed.edges) >= 1).all() for one in found)
     threads = torch.get_num_threads()
     torch.set_num_threads(3 - min(threads, 2))  # two where there was one, one where there were two
-    again = ctc.place_all(astray)
+    again = ctc.place_all(moved)
     torch.set_num_threads(threads)
     assert [one.timed.edges.tolist() for one in again] == [one.timed.edges.tolist() for one in found]
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from memorial_tasks.domain.words import Language
 from memorial_tasks.voice.corpus import Utterance
@@ -16,6 +17,7 @@ from memorial_tasks.voice.sequence import TimedRow
 from memorial_tasks.voice.settle import settle
 from memorial_tasks.voice.text.front import FrontEnd
 from memorial_tasks.voice.text.units import PAUSE_NONE, PAUSE_SHORT
+from tests.support.placed import astray, errors
 
 
 @pytest.fixture(scope="module")
@@ -32,30 +34,13 @@ def truth(espeak: Espeak) -> list[Utterance]:
     return out
 
 
-def _astray(utterance: Utterance) -> Utterance:
-    """The same with every inner edge up to 60 ms away from its place."""
-    edges = utterance.timed.edges.astype(np.int64)
-    moved = edges + np.random.default_rng(int(edges[-1])).integers(-12, 13, edges.size)
-    moved[0], moved[-1] = 0, edges[-1]
-    moved = np.maximum.accumulate(moved + 0)
-    for index in range(1, edges.size - 1):
-        moved[index] = min(max(moved[index], moved[index - 1] + 1), edges[-1] - (edges.size - 1 - index))
-    return replace(utterance, timed=TimedRow(utterance.timed.row, moved.astype(np.int32)))
-
-
-def _errors(found: list[Utterance], truth: list[Utterance]) -> np.ndarray:
-    """Milliseconds between where words begin."""
-    out = []
-    for one, other in zip(found, truth, strict=True):
-        for word in range(len(one.timed.row.words)):
-            starts = [u.timed.edges[u.timed.row.word.index(word)] for u in (one, other)]
-            out.append(5 * abs(int(starts[0]) - int(starts[1])))
-    return np.array(out)
+def _errors(found: list[Utterance], truth: list[Utterance]) -> NDArray[np.int64]:
+    return errors([one.timed for one in found], [one.timed for one in truth])
 
 
 def test_edges_put_astray_come_back(truth: list[Utterance]) -> None:
-    astray = [_astray(utterance) for utterance in truth]
-    before, after = _errors(astray, truth), _errors(settle(astray), truth)
+    moved = [replace(utterance, timed=astray(utterance.timed)) for utterance in truth]
+    before, after = _errors(moved, truth), _errors(settle(moved), truth)
     assert after.mean() < 0.6 * before.mean()
     assert np.median(after) <= 15
 
