@@ -1,5 +1,6 @@
 """Recordings become aligned speech, or a refusal that says what to do."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import soundfile
 
 from memorial_tasks.domain.words import Language
 from memorial_tasks.errors import InputRefused
+from memorial_tasks.voice import prepare
 from memorial_tasks.voice.audio import RATE, clean, hum_frequency, loudness, set_loudness
 from memorial_tasks.voice.corpus import Corpus
 from memorial_tasks.voice.espeak import Espeak
@@ -29,6 +31,15 @@ def test_every_sentence_is_kept_with_its_words_in_order(corpus: Corpus, recordin
             word.strip(".,") for word in utterance.text.split()
         ]
         assert plausible(utterance.timed)
+
+
+def test_what_a_person_is_learned_from_has_its_phones_placed_by_our_own_model(
+    recordings: Recordings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model itself is tried in `test_ctc`; a mark stands in for it, to see that it has the last word."""
+    monkeypatch.setattr(prepare, "place_all", lambda found: [replace(one, text="placed") for one in found])
+    found = prepare_voice(recordings[0], recordings[1], Language.EN_US)
+    assert {one.text for one in found.utterances} == {"placed"}
 
 
 def test_a_corpus_comes_back_from_disk_as_it_was(corpus: Corpus, tmp_path: Path) -> None:
