@@ -1,10 +1,11 @@
 """Which phone is heard when: our own model of both languages' phones, trained with CTC and read by forced alignment.
 
-A convolutional network hears 50 ms to either side (its features reach 30 ms further) and gives every 5 ms the logarithm
-of how likely each third of each phone is. It hears no further on purpose: recurrent networks tried here knew a phone from what stands around it and put
-its edges 6 to 8 ms further astray. What ships (`FILE`) has heard generated speech only (`taught`, called by
-`pretrain`). `place_all` teaches a copy of it how one person sounds, by the edges on which their recordings have settled
-(`settle`), and lets it read them again: what is regular in those edges it learns, what is accident it does not.
+A convolutional network hears 50 ms to either side (its features reach 30 ms further) and gives every 5 ms the
+logarithm of how likely each third of each phone is. It hears no further on purpose: recurrent networks tried here knew
+a phone from what stands around it and put its edges 6 to 8 ms further astray. What ships (`FILE`) has heard generated
+speech only (`taught`, called by `pretrain`). `place_all` teaches a copy of it how one person sounds, by the edges on
+which their recordings have settled (`settle`), and lets it read them again: what is regular in those edges it learns,
+what is accident it does not.
 
 CTC: Graves et al. 2006, here over thirds of phones, so that "blank" is never needed; silence is a phone of the row.
 """
